@@ -1,0 +1,1 @@
+"""MePassa: a messenger where most messages never touch a server."""
