@@ -1,0 +1,94 @@
+"""What travels inside the encryption: one envelope carries one Content (docs/protocol/envelope.md).
+
+The union of bodies stays open: a body that this version does not know decodes to `UnknownBody`, is acknowledged
+and shown as "needs a newer version". Bytes and bounds: `wire.content`.
+"""
+
+from enum import StrEnum
+from typing import Annotated
+
+import msgspec
+
+from mepassa.model.card import Card, Token
+from mepassa.model.device_list import SignedDeviceList
+from mepassa.model.ids import MessageId, Timestamp
+from mepassa.model.keys import PresencePublicKey
+from mepassa.model.route import Route
+
+MAX_TEXT_BYTES = 16_384
+"""UTF-8 bytes of one text between accepted contacts."""
+MAX_REQUEST_TEXT_BYTES = 2_048
+"""UTF-8 bytes of a text until the other side has accepted."""
+
+Key32 = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+
+
+class ReceiptKind(StrEnum):
+    DELIVERED = "delivered"
+    READ = "read"
+
+
+class Text(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    text: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_TEXT_BYTES)]
+    reply_to: MessageId | None = None
+
+
+class ReceiptEntry(msgspec.Struct, frozen=True, array_like=True):
+    message_id: MessageId
+    route: Route | None = None
+
+
+class Receipt(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    kind: ReceiptKind
+    entries: Annotated[
+        tuple[ReceiptEntry, ...], msgspec.Meta(min_length=1, max_length=200)
+    ]
+
+
+class ContactAccepted(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """The answer to a request: from now on both are contacts. `presence_key` is there when direct paths are allowed."""
+
+    profile_key: Key32
+    presence_key: PresencePublicKey | None = None
+
+
+class ProfileKey(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    profile_key: Key32
+
+
+class PresenceKey(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    presence_key: PresencePublicKey
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """Says nothing: a QR contact is made without a text."""
+
+
+class UnknownBody(msgspec.Struct, frozen=True, array_like=True, tag=0):
+    """A body of a later version: kept as its tag only."""
+
+    kind: int
+
+
+Body = Text | Receipt | ContactAccepted | ProfileKey | PresenceKey | Hello | UnknownBody
+
+
+class Introduction(msgspec.Struct, frozen=True, array_like=True):
+    """Who the stranger is: enclosed in every envelope until the other side has answered (docs/protocol/contacts.md)."""
+
+    card: Card
+    device_list: SignedDeviceList
+    profile_key: Key32
+    invite_token: Token | None = None
+
+
+class Content(msgspec.Struct, frozen=True, array_like=True):
+    """`sender_seq` counts from 1 per chat and sender; `list_hash` is the SHA-256 of the sender's current device list."""
+
+    message_id: MessageId
+    sender_seq: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+    sent_at_ms: Timestamp
+    list_version: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
+    list_hash: Key32
+    body: Body
+    introduction: Introduction | None = None

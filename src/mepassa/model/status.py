@@ -1,0 +1,26 @@
+"""Where a message stands."""
+
+from enum import StrEnum
+
+
+class MessageStatus(StrEnum):
+    """Rises only: queued < sent | stored < delivered < read; `failed` after 14 days without a receipt.
+
+    The table of legal moves is `protocol.delivery.TRANSITIONS`.
+    """
+
+    QUEUED = "queued"
+    SENT = "sent"
+    STORED = "stored"
+    DELIVERED = "delivered"
+    READ = "read"
+    FAILED = "failed"
+
+
+class ChatState(StrEnum):
+    """`requested`: we asked and wait; `request`: a stranger asks us; then `accepted` or `blocked`."""
+
+    REQUESTED = "requested"
+    REQUEST = "request"
+    ACCEPTED = "accepted"
+    BLOCKED = "blocked"

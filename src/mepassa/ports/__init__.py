@@ -1,0 +1,1 @@
+"""What the core needs from the world, as small Protocols. Implementations: `storage`, `transports`, `testing`, `client`."""

@@ -1,0 +1,16 @@
+"""A database: one function is one transaction, in one hop to the thread that owns the connection."""
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+Tx_co = TypeVar("Tx_co", covariant=True)
+
+
+class Db(Protocol[Tx_co]):
+    async def run(self, work: "Callable[[Tx_co], T]") -> T:
+        """Run `work` as one transaction: committed (synced to disk) when this returns, rolled back when it raises.
+
+        `work` runs off the event loop and must not touch it. Raises `DiskFullError` when the disk is full, with nothing changed.
+        """
+        ...
