@@ -1,0 +1,1 @@
+"""Random and mutated input: `./dev fuzz NAME`."""

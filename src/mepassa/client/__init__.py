@@ -1,0 +1,1 @@
+"""The node: services, local API, supervisor. `main` wires everything."""

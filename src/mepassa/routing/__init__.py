@@ -1,0 +1,1 @@
+"""Pure path choice: evidence and policy in, actions out."""

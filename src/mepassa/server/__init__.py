@@ -1,0 +1,1 @@
+"""The home server: mailbox, directory, relay, bootstrap. It never sees a key that opens a message."""

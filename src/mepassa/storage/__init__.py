@@ -1,0 +1,1 @@
+"""The device's SQLCipher database: one thread, one function is one transaction."""
