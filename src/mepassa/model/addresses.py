@@ -21,25 +21,18 @@ PRIVATE_NETWORKS: tuple[IPv4Network | IPv6Network, ...] = (
 def parse_ip(text: str) -> IpAddress:
     """A literal address, IPv4-mapped IPv6 unwrapped. Raises `MalformedError` for names, scopes and anything else."""
     if len(text) > 45 or "%" in text:
-        raise MalformedError(
-            "An internet address must be written as numbers, without a zone."
-        )
+        raise MalformedError("An internet address must be written as numbers, without a zone.")
     try:
         address = ip_address(text)
     except ValueError as error:
-        raise MalformedError(
-            "An internet address must be written as numbers."
-        ) from error
+        raise MalformedError("An internet address must be written as numbers.") from error
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
 
 
 def is_private(address: IpAddress) -> bool:
-    return any(
-        address.version == network.version and address in network
-        for network in PRIVATE_NETWORKS
-    )
+    return any(address.version == network.version and address in network for network in PRIVATE_NETWORKS)
 
 
 def is_never_dialled(address: IpAddress, *, allow_loopback: bool = False) -> bool:

@@ -40,9 +40,7 @@ class ReceiptEntry(msgspec.Struct, frozen=True, array_like=True):
 
 class Receipt(msgspec.Struct, frozen=True, array_like=True, tag=2):
     kind: ReceiptKind
-    entries: Annotated[
-        tuple[ReceiptEntry, ...], msgspec.Meta(min_length=1, max_length=200)
-    ]
+    entries: Annotated[tuple[ReceiptEntry, ...], msgspec.Meta(min_length=1, max_length=200)]
 
 
 class ContactAccepted(msgspec.Struct, frozen=True, array_like=True, tag=3):
@@ -83,7 +81,7 @@ class Introduction(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Content(msgspec.Struct, frozen=True, array_like=True):
-    """`sender_seq` counts from 1 per chat and sender; `list_hash` is the SHA-256 of the sender's current device list."""
+    """`sender_seq` counts from 1 per chat and sender; `list_hash` is the SHA-256 of the sender's device list."""
 
     message_id: MessageId
     sender_seq: Annotated[int, msgspec.Meta(ge=0, le=2**53)]

@@ -21,13 +21,11 @@ class DeviceEntry(msgspec.Struct, frozen=True, array_like=True):
 
 
 class DeviceList(msgspec.Struct, frozen=True, array_like=True):
-    """`version` = max(previous + 1, unix ms); `previous_hash` is the SHA-256 of the previous list's bytes (zeros at first)."""
+    """`version` = max(previous + 1, unix ms); `previous_hash`: SHA-256 of the previous list's bytes, zeros at first."""
 
     version: Annotated[int, msgspec.Meta(ge=1, le=2**53)]
     previous_hash: Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
-    devices: Annotated[
-        tuple[DeviceEntry, ...], msgspec.Meta(min_length=1, max_length=MAX_DEVICES)
-    ]
+    devices: Annotated[tuple[DeviceEntry, ...], msgspec.Meta(min_length=1, max_length=MAX_DEVICES)]
     home_url: HomeUrl
     home_key: HomeKey
     successor_home: HomeUrl | None = None

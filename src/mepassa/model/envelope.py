@@ -12,7 +12,7 @@ MAX_REQUEST_ENVELOPE_BYTES = 8 * 1024
 
 
 class SealedEnvelope:
-    """Opaque bytes and the id computed from them. Raises `TooLargeError` over 36 KiB, `MalformedError` never: it is sealed."""
+    """Opaque bytes and the id computed from them. Raises `TooLargeError` when empty or over 36 KiB."""
 
     __slots__ = ("id", "raw")
 

@@ -81,9 +81,7 @@ class FolderInUseError(LocalError):
 
 class PortTakenError(LocalError):
     def __init__(self, port: int) -> None:
-        super().__init__(
-            f"Port {port} is taken by another program; choose another, or 0 for a free one."
-        )
+        super().__init__(f"Port {port} is taken by another program; choose another, or 0 for a free one.")
         self.port = port
 
 
@@ -99,9 +97,7 @@ class ClockWrongError(LocalError):
     def __init__(self, offset_s: float) -> None:
         minutes = abs(offset_s) / 60
         way = "ahead" if offset_s > 0 else "behind"
-        super().__init__(
-            f"This device's clock is about {minutes:.0f} minutes {way}; set it right and try again."
-        )
+        super().__init__(f"This device's clock is about {minutes:.0f} minutes {way}; set it right and try again.")
         self.offset_s = offset_s
 
 
@@ -154,18 +150,14 @@ class TokenRefusedError(RemoteError):
 
 
 class MailboxFullError(RemoteError):
-    sentence = (
-        "The recipient's mailbox is full; the message waits here and is tried again."
-    )
+    sentence = "The recipient's mailbox is full; the message waits here and is tried again."
 
 
 class StateRolledBackError(RemoteError):
     """The home has seen a later run of this device (docs/protocol/home.md): the database is an old copy."""
 
     def __init__(self, counter: int) -> None:
-        super().__init__(
-            "This database is an older copy; conversations are being set up anew before anything is sent."
-        )
+        super().__init__("This database is an older copy; conversations are being set up anew before anything is sent.")
         self.counter = counter
 
 
@@ -178,9 +170,7 @@ class TransientError(MepassaError):
 
 
 class HomeUnreachableError(TransientError):
-    sentence = (
-        "The home server cannot be reached; check the network, or try again later."
-    )
+    sentence = "The home server cannot be reached; check the network, or try again later."
 
 
 class LinkLostError(TransientError):

@@ -18,9 +18,7 @@ class FixedBytes:
 
     def __init__(self, raw: bytes) -> None:
         if len(raw) != self.SIZE:
-            raise MalformedError(
-                f"{type(self).__name__} is {len(raw)} bytes, expected {self.SIZE}."
-            )
+            raise MalformedError(f"{type(self).__name__} is {len(raw)} bytes, expected {self.SIZE}.")
         object.__setattr__(self, "raw", bytes(raw))
 
     def __setattr__(self, name: str, value: object) -> None:

@@ -1,4 +1,4 @@
-"""Public keys and tokens as types. What they do is said in docs/protocol/identity.md; arithmetic lives in `identity`."""
+"""Public keys as types. What they do is said in docs/protocol/identity.md; arithmetic lives in `identity`."""
 
 from mepassa.model.ids import FixedBytes
 
@@ -11,7 +11,7 @@ class RootPublicKey(FixedBytes):
 
 
 class IdentityKey(FixedBytes):
-    """A device's Signal identity key: 0x05 + 32 bytes X25519 u-coordinate. Verifies XEdDSA signatures, agrees on keys."""
+    """A device's Signal identity key: 0x05 + X25519 u-coordinate (32 B). Verifies XEdDSA signatures, agrees on keys."""
 
     __slots__ = ()
     SIZE = 33

@@ -39,7 +39,7 @@ class FoundBy(StrEnum):
 
 
 class Route(msgspec.Struct, frozen=True, array_like=True):
-    """Who carried the copy that the recipient committed first. `via` names the relay or home (host:port or host), else None."""
+    """Who carried the copy that the recipient committed first. `via` names the relay or home (host:port), else None."""
 
     kind: RouteKind
     transport: RouteTransport

@@ -37,9 +37,7 @@ class Signal(msgspec.Struct, frozen=True, array_like=True):
     nat_kind: NatKind
     quic_certificate_sha256: Key32
     path_secret: Key32
-    libp2p_peer_id: Annotated[str, msgspec.Meta(min_length=1, max_length=80)] | None = (
-        None
-    )
+    libp2p_peer_id: Annotated[str, msgspec.Meta(min_length=1, max_length=80)] | None = None
     libp2p_addresses: Lines = ()
     relay_only: bool = False
     direct: bool = True

@@ -1,1 +1,4 @@
-"""What the core needs from the world, as small Protocols. Implementations: `storage`, `transports`, `testing`, `client`."""
+"""What the core needs from the world, as small Protocols.
+
+Implemented in `storage`, `transports`, `client` and, for tests, `testing`.
+"""

@@ -11,6 +11,7 @@ class Db(Protocol[Tx_co]):
     async def run(self, work: "Callable[[Tx_co], T]") -> T:
         """Run `work` as one transaction: committed (synced to disk) when this returns, rolled back when it raises.
 
-        `work` runs off the event loop and must not touch it. Raises `DiskFullError` when the disk is full, with nothing changed.
+        `work` runs off the event loop and must not touch it. Raises `DiskFullError` when the disk is full, with
+        nothing changed.
         """
         ...
