@@ -48,3 +48,17 @@ class PrekeyBundle(msgspec.Struct, frozen=True, array_like=True):
     signed_prekey: SignedPrekey
     kyber_prekey: KyberPrekey
     one_time_prekey: OneTimePrekey | None = None
+
+
+class PrekeyUpload(msgspec.Struct, frozen=True, array_like=True):
+    """What a device gives its home. With `replace` every older prekey of this device is dropped in the same step.
+
+    Without it the one-time keys are added; signed and last-resort become the ones handed out from now on.
+    At most 100 one-time keys of each kind, so that an upload (165 KB of Kyber keys) fits one frame.
+    """
+
+    signed_prekey: SignedPrekey
+    last_resort_prekey: KyberPrekey
+    one_time_prekeys: Annotated[tuple[OneTimePrekey, ...], msgspec.Meta(max_length=100)] = ()
+    kyber_prekeys: Annotated[tuple[KyberPrekey, ...], msgspec.Meta(max_length=100)] = ()
+    replace: bool = False

@@ -6,9 +6,9 @@ from typing import Protocol
 
 from mepassa.model.device_list import SignedDeviceList
 from mepassa.model.envelope import SealedEnvelope
-from mepassa.model.ids import AccountId, Address, EnvelopeId, Timestamp
+from mepassa.model.ids import AccountId, Address, EnvelopeId, RunId, Timestamp
 from mepassa.model.keys import HomeKey
-from mepassa.model.prekeys import PrekeyBundle
+from mepassa.model.prekeys import PrekeyBundle, PrekeyUpload
 from mepassa.model.secret import SecretBytes
 
 
@@ -104,3 +104,25 @@ class OwnHome(Protocol):
     async def put_tokens(self, add: tuple[TokenRecord, ...], remove: tuple[bytes, ...] = ()) -> None: ...
 
     async def put_device_list(self, signed: SignedDeviceList) -> None: ...
+
+    async def put_prekeys(self, upload: PrekeyUpload) -> None: ...
+
+
+class RunCounter(Protocol):
+    """Which run of this device's database speaks: what a log-in tells its home (docs/protocol/home.md)."""
+
+    @property
+    def run_id(self) -> RunId:
+        """16 random bytes of this start."""
+        ...
+
+    async def rise(self) -> int:
+        """The next run counter, committed to disk before it is told: at each start and every ten minutes."""
+        ...
+
+    async def rolled_back(self, counter: int) -> int:
+        """The home knows the later run `counter`: sessions are archived and prekeys replaced, in one commit.
+
+        Returns the counter above the home's to log in with; nothing may be sent before this has returned.
+        """
+        ...
