@@ -1,5 +1,6 @@
-"""Chance is an argument."""
+"""Chance is an argument; the real one stands beside its port."""
 
+import random
 from typing import Protocol
 
 
@@ -13,3 +14,19 @@ class Rng(Protocol):
     def below(self, limit: int) -> int:
         """0 <= result < limit."""
         ...
+
+
+class SystemRng:
+    """The operating system's generator, for everything."""
+
+    def __init__(self) -> None:
+        self._random = random.SystemRandom()
+
+    def token(self, size_bytes: int) -> bytes:
+        return self._random.randbytes(size_bytes)
+
+    def uniform(self, low: float, high: float) -> float:
+        return self._random.uniform(low, high)
+
+    def below(self, limit: int) -> int:
+        return self._random.randrange(limit)
