@@ -11,7 +11,7 @@ import msgspec
 
 from mepassa.model.card import Card, Token
 from mepassa.model.device_list import SignedDeviceList
-from mepassa.model.ids import MessageId, Timestamp
+from mepassa.model.ids import EnvelopeId, MessageId, Timestamp
 from mepassa.model.keys import PresencePublicKey
 from mepassa.model.route import Route
 
@@ -81,7 +81,11 @@ class Introduction(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Content(msgspec.Struct, frozen=True, array_like=True):
-    """`sender_seq` counts from 1 per chat and sender; `list_hash` is the SHA-256 of the sender's device list."""
+    """`sender_seq` counts from 1 per chat and sender, 0 for what the screen does not show.
+
+    `list_hash` is the SHA-256 of the sender's device list. `resend_of`: the envelope that could not be opened and that
+    this content was in before, so that its "could not open" row is replaced.
+    """
 
     message_id: MessageId
     sender_seq: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
@@ -90,3 +94,4 @@ class Content(msgspec.Struct, frozen=True, array_like=True):
     list_hash: Key32
     body: Body
     introduction: Introduction | None = None
+    resend_of: EnvelopeId | None = None
