@@ -1,0 +1,24 @@
+"""Where a node's folder is when `--data` is not given: the system's own place for a program's data."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+
+def default_folder() -> Path:
+    home = Path.home()
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "MePassa"
+    if sys.platform == "darwin":
+        return home / "Library" / "Application Support" / "MePassa"
+    return Path(os.environ.get("XDG_DATA_HOME", home / ".local" / "share")) / "mepassa"
+
+
+DataFolder = Annotated[Path | None, Parameter(help="The folder of this node (default: the system's own place).")]
+
+
+def folder_of(data: Path | None) -> Path:
+    return (data or default_folder()).expanduser().absolute()

@@ -1,0 +1,36 @@
+"""How the command line speaks: Portuguese where the system does, else English; one sentence for an error."""
+
+import os
+import sys
+
+from mepassa.model.errors import MepassaError
+
+PORTUGUESE = {
+    "NotInitialisedError": "Ainda não há uma conta nesta pasta; crie uma com `mepassa init`.",
+    "FolderInUseError": "Outro processo do MePassa usa esta pasta; pare-o primeiro ou escolha outra pasta.",
+    "WrongPassphraseError": "A senha não abre este banco de dados; nada foi alterado. Tente de novo com a senha certa.",
+    "DiskFullError": "O disco está cheio; nada foi perdido. Libere espaço e tente de novo.",
+    "HomeUnreachableError": "O servidor-casa não responde; verifique a rede ou tente de novo mais tarde.",
+    "TokenRefusedError": "A casa não aceitou este convite: ele foi revogado, venceu ou não é dela.",
+    "MailboxFullError": "A caixa de quem recebe está cheia; a mensagem espera aqui e será tentada de novo.",
+    "NodeNotRunningError": "O MePassa não está rodando nesta pasta; inicie-o com `mepassa run`.",
+}
+"""By error class; a class that is not here speaks its own English sentence."""
+
+
+def portuguese() -> bool:
+    language = os.environ.get("LC_ALL") or os.environ.get("LC_MESSAGES") or os.environ.get("LANG") or ""
+    return language.lower().startswith("pt")
+
+
+def pick(pt: str, en: str) -> str:
+    return pt if portuguese() else en
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def say_error(error: MepassaError) -> None:
+    text = PORTUGUESE.get(error.code, error.message) if portuguese() else error.message
+    print(f"mepassa: {text}", file=sys.stderr, flush=True)

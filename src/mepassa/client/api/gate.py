@@ -1,0 +1,102 @@
+"""Who may speak to the local API: this person's own programs and page, nobody's website (docs/guides/local-api.md).
+
+The port is open to every program and every web page on the machine, so each request must name this host (DNS
+rebinding), come from this origin if it says where it comes from, and carry the token or the cookie made from it.
+"""
+
+import hashlib
+import hmac
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+from mepassa.client.api.problems import problem
+from mepassa.model.secret import SecretBytes
+from mepassa.ports.clock import Clock
+from mepassa.ports.rng import Rng
+
+CODE_LIFE_S = 60.0
+"""A one-time code may show up in a process list or a browser history; a minute is enough to open a page."""
+MAX_CODES = 8
+"""Codes waiting at once; the oldest falls out."""
+
+
+@dataclass(slots=True)
+class Gate:
+    """Checks tokens, cookies, hosts and origins; hands out one-time codes. `port` is set once the socket is bound."""
+
+    token: SecretBytes
+    clock: Clock
+    rng: Rng
+    frame_ancestor: str | None = None
+    port: int = 0
+    _codes: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def cookie_name(self) -> str:
+        """Cookies ignore ports, so two nodes on one host need two names."""
+        return f"mepassa_{self.port}"
+
+    @property
+    def cookie_value(self) -> str:
+        """Derived from the token, so that an open page survives a restart and the token never reaches a browser."""
+        return hmac.digest(self.token.expose(), b"mepassa cookie 1", hashlib.sha256).hex()
+
+    def new_code(self) -> str:
+        while len(self._codes) >= MAX_CODES:
+            del self._codes[next(iter(self._codes))]
+        code = self.rng.token(16).hex()
+        self._codes[code] = self.clock.monotonic() + CODE_LIFE_S
+        return code
+
+    def redeem(self, code: str) -> bool:
+        """True once for a code that is at most a minute old."""
+        now = self.clock.monotonic()
+        found = next((known for known in self._codes if hmac.compare_digest(known.encode(), code.encode())), None)
+        return found is not None and self._codes.pop(found) >= now
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        response: web.StreamResponse | None = self._refusal(request)
+        if response is None:
+            try:
+                response = await handler(request)
+            except web.HTTPException as refused:  # aiohttp's own 404, 405 and 413
+                response = problem(HTTPStatus(refused.status), "NotFoundError", "There is nothing at this address.")
+        if not response.prepared:
+            self._harden(response)
+        return response
+
+    def _refusal(self, request: web.Request) -> web.Response | None:
+        if request.host not in self._hosts():
+            return problem(HTTPStatus.FORBIDDEN, "ForbiddenHostError", "This address is not served here.")
+        origin = request.headers.get("Origin")
+        if origin is not None and origin not in {f"http://{host}" for host in self._hosts()}:
+            return problem(HTTPStatus.FORBIDDEN, "ForbiddenOriginError", "Other web sites may not ask here.")
+        if request.path.startswith("/api/") and not self._authorised(request):
+            return problem(
+                HTTPStatus.UNAUTHORIZED,
+                "UnauthorizedError",
+                "Open the page with `mepassa open`, or send the API token.",
+            )
+        return None
+
+    def _hosts(self) -> set[str]:
+        return {f"127.0.0.1:{self.port}", f"localhost:{self.port}"}
+
+    def _authorised(self, request: web.Request) -> bool:
+        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+        if scheme == "Bearer" and hmac.compare_digest(given.encode(), self.token.expose().hex().encode()):
+            return True
+        cookie = request.cookies.get(self.cookie_name, "")
+        return hmac.compare_digest(cookie.encode(), self.cookie_value.encode())
+
+    def _harden(self, response: web.StreamResponse) -> None:
+        ancestors = self.frame_ancestor or "'none'"
+        response.headers["Content-Security-Policy"] = f"default-src 'self'; frame-ancestors {ancestors}"
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers["Referrer-Policy"] = "no-referrer"
+        response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
+        response.headers.setdefault("Cache-Control", "no-store")

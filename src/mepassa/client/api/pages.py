@@ -1,0 +1,39 @@
+"""The page itself: static files out of the wheel, and the door that turns a one-time code into a cookie."""
+
+from http import HTTPStatus
+from pathlib import Path
+
+from aiohttp import web
+
+from mepassa.client.api.gate import Gate
+from mepassa.client.api.problems import problem
+
+WEB_DIST = Path(__file__).parent.parent / "web_dist"
+
+NOT_BUILT = (
+    "<!doctype html><meta charset=utf-8><title>MePassa</title>"
+    "<p>A página ainda não foi construída. / The page has not been built yet.<p><code>./dev run python -m build</code>"
+)
+
+
+def add_pages(app: web.Application, gate: Gate, dist: Path = WEB_DIST) -> None:
+    async def index(_request: web.Request) -> web.StreamResponse:
+        page = dist / "index.html"
+        if not page.exists():
+            return web.Response(text=NOT_BUILT, content_type="text/html", status=HTTPStatus.SERVICE_UNAVAILABLE)
+        return web.FileResponse(page)
+
+    async def open_page(request: web.Request) -> web.StreamResponse:
+        """One code, one cookie; the address that stays in the history is the bare page."""
+        if not gate.redeem(request.query.get("code", "")):
+            return problem(
+                HTTPStatus.FORBIDDEN, "CodeExpiredError", "This link was used or is too old; run `mepassa open`."
+            )
+        answer = web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": "/"})
+        answer.set_cookie(gate.cookie_name, gate.cookie_value, httponly=True, samesite="Strict", max_age=90 * 86_400)
+        return answer
+
+    app.router.add_get("/", index)
+    app.router.add_get("/open", open_page)
+    if (dist / "assets").exists():
+        app.router.add_static("/assets", dist / "assets")

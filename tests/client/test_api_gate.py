@@ -1,0 +1,166 @@
+"""docs/guides/local-api.md: who may speak to the local API."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Annotated
+
+import aiohttp
+import msgspec
+import pytest
+from aiohttp import web
+
+from mepassa.client.api.gate import CODE_LIFE_S, Gate
+from mepassa.client.api.openapi import openapi
+from mepassa.client.api.pages import add_pages
+from mepassa.client.api.router import MAX_BODY_BYTES, add_routes, endpoints_of, get, post
+from mepassa.model.errors import BusyError, MailboxFullError, TextTooLongError
+from mepassa.model.secret import SecretBytes
+from mepassa.testing.chance import SeededRng
+from mepassa.testing.clock import VirtualClock
+
+TOKEN = SecretBytes(bytes(range(32)))
+BEARER = {"Authorization": f"Bearer {TOKEN.expose().hex()}"}
+
+
+class Note(msgspec.Struct, frozen=True):
+    text: Annotated[str, msgspec.Meta(max_length=10)]
+    at_ms: int = 0
+
+
+class Notes:
+    """A service as small as one can be: enough to see every way in which a request can be wrong."""
+
+    @get("/notes/{number}")
+    async def note(self, number: Annotated[int, msgspec.Meta(ge=0)], limit: int = 50) -> Note:
+        """One note."""
+        if number == 1:
+            raise MailboxFullError
+        if number == 2:
+            raise BusyError(7)
+        if number == 3:
+            raise TextTooLongError(9, 3)
+        return Note(text=str(number), at_ms=limit)
+
+    @post("/notes")
+    async def add(self, body: Note) -> None:
+        """Keep a note."""
+
+
+@asynccontextmanager
+async def serving(frame_ancestor: str | None = None) -> AsyncIterator[tuple[str, Gate, VirtualClock]]:
+    clock = VirtualClock()
+    gate = Gate(TOKEN, clock, SeededRng(1), frame_ancestor)
+    app = web.Application(middlewares=[gate.middleware], client_max_size=MAX_BODY_BYTES)
+    add_routes(app, "/api/v1", list(endpoints_of(Notes())))
+    add_pages(app, gate)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    gate.port = runner.addresses[0][1]
+    try:
+        yield f"http://127.0.0.1:{gate.port}", gate, clock
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize(
+    ("headers", "status", "code"),
+    [
+        ({}, 401, "UnauthorizedError"),
+        ({"Authorization": "Bearer " + "00" * 32}, 401, "UnauthorizedError"),
+        ({"Authorization": "Basic x"}, 401, "UnauthorizedError"),
+        ({**BEARER, "Host": "evil.example:80"}, 403, "ForbiddenHostError"),
+        ({**BEARER, "Origin": "http://evil.example"}, 403, "ForbiddenOriginError"),
+        ({**BEARER, "Origin": "null"}, 403, "ForbiddenOriginError"),
+    ],
+)
+async def test_a_request_without_the_right_to_ask_is_refused(headers: dict[str, str], status: int, code: str) -> None:
+    async with (
+        serving() as (url, _gate, _clock),
+        aiohttp.ClientSession() as http,
+        http.get(url + "/api/v1/notes/5", headers=headers) as answer,
+    ):
+        assert answer.status == status
+        assert (await answer.json())["error"]["code"] == code
+
+
+async def test_the_token_opens_the_api_and_every_answer_is_hardened() -> None:
+    async with (
+        serving() as (url, _gate, _clock),
+        aiohttp.ClientSession(headers=BEARER) as http,
+        http.get(url + "/api/v1/notes/5?limit=7") as answer,
+    ):
+        assert await answer.json() == {"text": "5", "at_ms": 7}
+        assert answer.headers["Content-Security-Policy"] == "default-src 'self'; frame-ancestors 'none'"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+async def test_a_one_time_code_becomes_a_cookie_once_and_only_for_a_minute() -> None:
+    async with (
+        serving("http://127.0.0.1:9") as (url, gate, clock),
+        aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as http,
+    ):
+        code = gate.new_code()
+        async with http.get(f"{url}/open?code={code}", allow_redirects=False) as answer:
+            assert answer.status == 303
+            assert answer.headers["Location"] == "/"
+            cookie = answer.headers["Set-Cookie"]
+            assert "HttpOnly" in cookie
+            assert "SameSite=Strict" in cookie
+            assert TOKEN.expose().hex() not in cookie
+            assert "frame-ancestors http://127.0.0.1:9" in answer.headers["Content-Security-Policy"]
+        async with http.get(url + "/api/v1/notes/5") as answer:
+            assert answer.status == 200
+        async with http.get(f"{url}/open?code={code}") as answer:
+            assert answer.status == 403
+        late = gate.new_code()
+        clock.advance(CODE_LIFE_S + 1)
+        async with http.get(f"{url}/open?code={late}") as answer:
+            assert answer.status == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "code"),
+    [
+        ("/notes/x", 400, "InvalidInputError"),
+        ("/notes/-1", 400, "InvalidInputError"),
+        ("/notes/5?limit=many", 400, "InvalidInputError"),
+        ("/notes/1", 507, "MailboxFullError"),
+        ("/notes/2", 429, "BusyError"),
+        ("/notes/3", 400, "TextTooLongError"),
+        ("/nothing", 404, "NotFoundError"),
+    ],
+)
+async def test_every_refusal_is_the_documented_error_object(path: str, status: int, code: str) -> None:
+    async with (
+        serving() as (url, _gate, _clock),
+        aiohttp.ClientSession(headers=BEARER) as http,
+        http.get(url + "/api/v1" + path) as answer,
+    ):
+        assert answer.status == status
+        assert (await answer.json())["error"]["code"] == code
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b"[]", b'{"text": 5}', b'{"text": "far too long a text"}', b"[" * 60_000, b'"\xff"', b" " * 200_000],
+)
+async def test_a_bad_body_is_told_apart_from_a_bug(body: bytes) -> None:
+    async with (
+        serving() as (url, _gate, _clock),
+        aiohttp.ClientSession(headers=BEARER) as http,
+        http.post(url + "/api/v1/notes", data=body) as answer,
+    ):
+        assert answer.status == 400
+        assert (await answer.json())["error"]["code"] == "InvalidInputError"
+
+
+def test_the_openapi_document_comes_from_the_handlers_types() -> None:
+    document = openapi(list(endpoints_of(Notes())), version="1", prefix="/api/v1")
+    operation = document["paths"]["/notes/{number}"]["get"]
+    assert [parameter["name"] for parameter in operation["parameters"]] == ["number", "limit"]
+    assert operation["responses"]["200"]["content"]["application/json"]["schema"] == {
+        "$ref": "#/components/schemas/Note"
+    }
+    assert document["paths"]["/notes"]["post"]["requestBody"]["required"] is True
