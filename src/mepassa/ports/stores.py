@@ -256,15 +256,15 @@ class PrekeyStore(Protocol):
 
     def delete_prekey(self, kind: PrekeyKind, prekey_id: int) -> None: ...
 
-    def next_prekey_id(self, kind: PrekeyKind, count: int) -> int:
-        """The first of `count` numbers that this database has never given."""
+    def next_prekey_id(self, kind: PrekeyKind, count: int, first: int = 1) -> int:
+        """The first of `count` numbers that this database has never given; numbering begins at `first`."""
         ...
 
-    def mark_prekeys_uploaded(self) -> None: ...
+    def mark_prekeys_uploaded(self, kind: PrekeyKind, prekey_id: int) -> None: ...
 
-    def use_last_resort(self, kyber_id: int, signed_id: int, base_key: bytes) -> bool:
-        """Remember a use of a last-resort key; False when this very use was there before."""
-        ...
+    def last_resort_used(self, kyber_id: int, signed_id: int, base_key: bytes) -> bool: ...
+
+    def put_last_resort_use(self, kyber_id: int, signed_id: int, base_key: bytes) -> None: ...
 
 
 class SessionStore(Protocol):
@@ -413,8 +413,10 @@ class AddressBook(Protocol):
 
 
 class Trimming(Protocol):
-    def trim(self, *, seen_before: Timestamp, sent_before: Timestamp, events_kept: int) -> None:
-        """Drop what has outlived its use: seen ids, sent rows, resets (a day), old events."""
+    def trim(
+        self, *, seen_before: Timestamp, sent_before: Timestamp, resets_before: Timestamp, events_kept: int
+    ) -> None:
+        """Drop what has outlived its use: seen ids, sent and unopened rows, resets, all but the newest events."""
         ...
 
 

@@ -1,1 +1,20 @@
-"""The device's SQLCipher database: one thread, one function is one transaction."""
+"""The device's encrypted database: one thread, one function = one transaction; and where its key lies."""
+
+from mepassa.storage.database import InlineDb, SqlDb, open_database
+from mepassa.storage.errors import NewerDatabaseError, StorageError
+from mepassa.storage.key import KeyPlace, Keyring, key_place, load_key, make_key
+from mepassa.storage.lock import FolderLock
+
+__all__ = [
+    "FolderLock",
+    "InlineDb",
+    "KeyPlace",
+    "Keyring",
+    "NewerDatabaseError",
+    "SqlDb",
+    "StorageError",
+    "key_place",
+    "load_key",
+    "make_key",
+    "open_database",
+]

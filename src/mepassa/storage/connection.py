@@ -1,0 +1,96 @@
+"""One SQLCipher connection and its one kind of use: a function run as a transaction."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlcipher3
+
+from mepassa.model.errors import DiskFullError, NotInitialisedError, WrongPassphraseError
+from mepassa.model.secret import SecretBytes
+from mepassa.storage.errors import NewerDatabaseError, StorageError
+from mepassa.storage.schema import MIGRATIONS
+from mepassa.storage.tx import SqlTx
+
+T = TypeVar("T")
+
+KEY_BYTES = 32
+
+
+class Connection:
+    """Belongs to one thread at a time. Raises as `SqlDb` says."""
+
+    def __init__(self, path: Path, key: SecretBytes, *, create: bool, synchronous: str = "FULL") -> None:
+        if len(key) != KEY_BYTES:
+            raise WrongPassphraseError
+        if not create and not path.exists():
+            raise NotInitialisedError
+        self._raw: Any = sqlcipher3.connect(str(path), isolation_level=None, check_same_thread=False)
+        try:
+            self._open(key, synchronous)
+        except BaseException:
+            self._raw.close()
+            raise
+        if create:
+            path.chmod(0o600)
+
+    def _open(self, key: SecretBytes, synchronous: str) -> None:
+        # The log level first: with a wrong key SQLCipher otherwise writes to stderr.
+        self._raw.execute("PRAGMA cipher_log_level = NONE")
+        self._raw.execute(f"PRAGMA key = \"x'{key.expose().hex()}'\"")
+        try:
+            self._raw.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        except sqlcipher3.DatabaseError as error:
+            raise WrongPassphraseError from error
+        for pragma in (
+            "journal_mode = WAL",
+            f"synchronous = {synchronous}",
+            "temp_store = MEMORY",  # sorting must not leave plain text in a temporary file
+            "secure_delete = ON",
+            "busy_timeout = 5000",
+        ):
+            self._raw.execute(f"PRAGMA {pragma}")
+        self._migrate()
+
+    def _migrate(self) -> None:
+        version = int(self._raw.execute("PRAGMA user_version").fetchone()[0])
+        if version > len(MIGRATIONS):
+            raise NewerDatabaseError
+        for number in range(version, len(MIGRATIONS)):
+            self._in_transaction(lambda number=number: self._apply(number))  # type: ignore[misc]
+
+    def _apply(self, number: int) -> None:
+        for statement in MIGRATIONS[number].split(";"):
+            if statement.strip():
+                self._raw.execute(statement)
+        self._raw.execute(f"PRAGMA user_version = {number + 1}")
+
+    def transact(self, work: Callable[[SqlTx], T]) -> T:
+        return self._in_transaction(lambda: work(SqlTx(self._raw)))
+
+    def _in_transaction(self, work: Callable[[], T]) -> T:
+        try:
+            self._raw.execute("BEGIN IMMEDIATE")
+            try:
+                result = work()
+                self._raw.execute("COMMIT")
+            except BaseException:
+                if self._raw.in_transaction:
+                    self._raw.execute("ROLLBACK")
+                raise
+        except sqlcipher3.OperationalError as error:
+            if "full" in str(error):
+                raise DiskFullError from error
+            raise StorageError from error
+        return result
+
+    def limit_pages(self, count: int) -> None:
+        """A real SQLITE_FULL without a full disk, for tests: `count` pages of 4 KiB are all there is."""
+        self._raw.execute(f"PRAGMA max_page_count = {int(count)}")
+
+    def page_count(self) -> int:
+        return int(self._raw.execute("PRAGMA page_count").fetchone()[0])
+
+    def close(self) -> None:
+        """Idempotent. What was not committed is gone."""
+        self._raw.close()

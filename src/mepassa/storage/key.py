@@ -1,0 +1,142 @@
+"""The database key at rest: in the system's keyring, else wrapped by a passphrase, else plain in a 0600 file.
+
+`database-key` in the data folder says which: `keyring\\n` · `passphrase\\n` + salt 16 + nonce 12 + sealed key 48 ·
+`plain\\n` + key 32. Argon2id with 64 MiB, t = 3, p = 4 (0.1 s), AES-256-GCM-SIV with the first line as associated data.
+"""
+
+import os
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
+
+from mepassa.model.errors import ConflictError, NotInitialisedError, WrongPassphraseError
+from mepassa.model.secret import SecretBytes
+from mepassa.ports.rng import Rng
+from mepassa.storage.errors import StorageError
+
+KEY_BYTES = 32
+FILE_NAME = "database-key"
+SERVICE = "mepassa"
+_SALT, _NONCE, _SEALED = 16, 12, KEY_BYTES + 16
+
+
+class KeyPlace(StrEnum):
+    KEYRING = "keyring"
+    PASSPHRASE = "passphrase"  # noqa: S105 - a word for a place
+    PLAIN_FILE = "plain"
+
+
+class Keyring(Protocol):
+    """The functions of the `keyring` package that are used here; hand in the module itself."""
+
+    def get_password(self, service_name: str, username: str) -> str | None: ...
+
+    def set_password(self, service_name: str, username: str, password: str) -> None: ...
+
+
+class PassphraseMissingError(WrongPassphraseError):
+    sentence = "This database is locked with a passphrase; give it with --passphrase-file."
+
+
+class KeyringLockedError(WrongPassphraseError):
+    sentence = "The system's keyring does not give out the database key; unlock it and try again."
+
+
+def make_key(
+    folder: Path, rng: Rng, *, passphrase: SecretBytes | None = None, keyring: Keyring | None = None
+) -> SecretBytes:
+    """A new key, kept in the safest place that was offered: passphrase, then keyring, then plain file.
+
+    Raises `ConflictError` when the folder has a key already.
+    """
+    path = folder / FILE_NAME
+    if path.exists():
+        raise ConflictError("This folder has an account already; choose another folder.")
+    key = SecretBytes(rng.token(KEY_BYTES))
+    if passphrase is not None:
+        salt, nonce = rng.token(_SALT), rng.token(_NONCE)
+        sealed = AESGCMSIV(_stretch(passphrase, salt)).encrypt(nonce, key.expose(), _line(KeyPlace.PASSPHRASE))
+        _write(path, _line(KeyPlace.PASSPHRASE) + salt + nonce + sealed)
+    elif keyring is not None:
+        keyring.set_password(SERVICE, _name(folder), key.expose().hex())
+        _write(path, _line(KeyPlace.KEYRING))
+    else:
+        _write(path, _line(KeyPlace.PLAIN_FILE) + key.expose())
+    return key
+
+
+def key_place(folder: Path) -> KeyPlace:
+    """Where this folder's key is. Raises `NotInitialisedError` or `StorageError`."""
+    return _read(folder)[0]
+
+
+def load_key(folder: Path, *, passphrase: SecretBytes | None = None, keyring: Keyring | None = None) -> SecretBytes:
+    """Raises `WrongPassphraseError` (its subclasses say what is missing), `NotInitialisedError`, `StorageError`."""
+    place, rest = _read(folder)
+    match place:
+        case KeyPlace.PASSPHRASE:
+            if passphrase is None:
+                raise PassphraseMissingError
+            salt, nonce, sealed = rest[:_SALT], rest[_SALT : _SALT + _NONCE], rest[_SALT + _NONCE :]
+            try:
+                return SecretBytes(AESGCMSIV(_stretch(passphrase, salt)).decrypt(nonce, sealed, _line(place)))
+            except InvalidTag as error:
+                raise WrongPassphraseError from error
+        case KeyPlace.KEYRING:
+            found = keyring.get_password(SERVICE, _name(folder)) if keyring is not None else None
+            try:
+                key = bytes.fromhex(found or "")
+            except ValueError:
+                key = b""
+            if len(key) != KEY_BYTES:
+                raise KeyringLockedError
+            return SecretBytes(key)
+        case KeyPlace.PLAIN_FILE:
+            return SecretBytes(rest)
+
+
+def _stretch(passphrase: SecretBytes, salt: bytes) -> bytes:
+    return Argon2id(salt=salt, length=32, iterations=3, lanes=4, memory_cost=64 * 1024).derive(passphrase.expose())
+
+
+def _line(place: KeyPlace) -> bytes:
+    return place.value.encode() + b"\n"
+
+
+def _name(folder: Path) -> str:
+    return str(folder.resolve())
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Whole or not at all, and on disk before the database that it opens."""
+    draft = path.with_suffix(".new")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _read(folder: Path) -> tuple[KeyPlace, bytes]:
+    try:
+        data = (folder / FILE_NAME).read_bytes()
+    except FileNotFoundError as error:
+        raise NotInitialisedError from error
+    for place, size in (
+        (KeyPlace.KEYRING, 0),
+        (KeyPlace.PASSPHRASE, _SALT + _NONCE + _SEALED),
+        (KeyPlace.PLAIN_FILE, KEY_BYTES),
+    ):
+        line = _line(place)
+        if data.startswith(line) and len(data) == len(line) + size:
+            return place, data[len(line) :]
+    raise StorageError("The file database-key is damaged; restore it from a backup.")

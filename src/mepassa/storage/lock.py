@@ -1,0 +1,33 @@
+"""One process a folder: a lock that the kernel releases when the process ends, however it ends."""
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+
+from mepassa.model.errors import FolderInUseError
+
+
+class FolderLock:
+    """Held from construction until `release` (or the end of the process). Raises `FolderInUseError`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._fd: int | None = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.release()
+            raise FolderInUseError from error
+
+    def release(self) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+            self._fd = None
+
+    def __enter__(self) -> "FolderLock":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()

@@ -1,0 +1,186 @@
+"""What the screen shows, in its order, and the log of what changed."""
+
+from typing import Any
+
+from mepassa.model.ids import AccountId, MessageId, Timestamp
+from mepassa.model.status import MessageStatus
+from mepassa.ports.stores import EventKind, EventRow, MessageKind, MessageRow
+from mepassa.storage.rows import (
+    Rows,
+    from_account,
+    from_message_id,
+    from_route,
+    to_account,
+    to_message_id,
+    to_route,
+    to_time,
+)
+
+POSITION_STEP = 1 << 20
+"""Room between neighbours, so that a late message finds a place between them without moving anyone."""
+
+_MESSAGE = (
+    "id, chat, sender, kind, text, sent_at_ms, sender_seq, status, reply_to, route, client_id, receipt_held, expires_ms"
+)
+
+
+def _to_message(row: tuple[Any, ...]) -> MessageRow:
+    return MessageRow(
+        id=MessageId(row[0]),
+        chat=AccountId(row[1]),
+        sender=AccountId(row[2]),
+        kind=MessageKind(row[3]),
+        text=row[4],
+        sent_at_ms=to_time(row[5]),
+        sender_seq=row[6],
+        status=MessageStatus(row[7]),
+        reply_to=to_message_id(row[8]),
+        route=to_route(row[9]),
+        client_id=row[10],
+        receipt_held=bool(row[11]),
+        expires_ms=to_time(row[12]),
+    )
+
+
+class MessageRows(Rows):
+    def message(self, message_id: MessageId) -> MessageRow | None:
+        row = self._one(f"SELECT {_MESSAGE} FROM messages WHERE id = ?", message_id.raw)
+        return _to_message(row) if row else None
+
+    def message_by_client_id(self, client_id: bytes) -> MessageRow | None:
+        row = self._one(f"SELECT {_MESSAGE} FROM messages WHERE client_id = ?", client_id)
+        return _to_message(row) if row else None
+
+    def insert_message(self, row: MessageRow) -> None:
+        self._do(
+            f"INSERT INTO messages ({_MESSAGE}, outgoing, position) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            row.id.raw,
+            row.chat.raw,
+            row.sender.raw,
+            row.kind.value,
+            row.text,
+            row.sent_at_ms,
+            row.sender_seq,
+            row.status.value,
+            from_message_id(row.reply_to),
+            from_route(row.route),
+            row.client_id,
+            row.receipt_held,
+            row.expires_ms,
+            row.chat != row.sender,
+            self._position(row),
+        )
+
+    def _position(self, row: MessageRow) -> int:
+        """After everything in the chat, but before what the same sender wrote later."""
+        later = None
+        if row.sender_seq:
+            later = self._one(
+                "SELECT min(position) FROM messages WHERE chat = ? AND sender = ? AND sender_seq > ?",
+                row.chat.raw,
+                row.sender.raw,
+                row.sender_seq,
+            )
+        if later is None or later[0] is None:
+            newest = self._one("SELECT max(position) FROM messages WHERE chat = ?", row.chat.raw)
+            return (newest[0] if newest and newest[0] is not None else 0) + POSITION_STEP
+        before = self._one("SELECT max(position) FROM messages WHERE chat = ? AND position < ?", row.chat.raw, later[0])
+        below = before[0] if before and before[0] is not None else later[0] - 2 * POSITION_STEP
+        # Halving has an end after twenty; then equal positions fall back on sender_seq, which is what counts here.
+        return int((below + later[0]) // 2) if later[0] - below > 1 else int(later[0])
+
+    def update_message(self, row: MessageRow) -> None:
+        self._do(
+            "UPDATE messages SET kind = ?, text = ?, status = ?, route = ?, receipt_held = ?, expires_ms = ?"
+            " WHERE id = ?",
+            row.kind.value,
+            row.text,
+            row.status.value,
+            from_route(row.route),
+            row.receipt_held,
+            row.expires_ms,
+            row.id.raw,
+        )
+
+    def delete_message(self, message_id: MessageId) -> None:
+        self._do("DELETE FROM messages WHERE id = ?", message_id.raw)
+
+    def messages(self, chat: AccountId, before: MessageId | None, limit: int) -> tuple[MessageRow, ...]:
+        bound, values = "", [chat.raw]
+        if before is not None:
+            bound = (
+                " AND (position, sender_seq) < (SELECT position, sender_seq FROM messages WHERE id = ? AND chat = ?)"
+            )
+            values += [before.raw, chat.raw]
+        rows = self._all(
+            f"SELECT {_MESSAGE} FROM messages WHERE chat = ?{bound} ORDER BY position DESC, sender_seq DESC LIMIT ?",
+            *values,
+            limit,
+        )
+        return tuple(_to_message(row) for row in reversed(rows))
+
+    def incoming_up_to(self, chat: AccountId, message_id: MessageId) -> tuple[MessageRow, ...]:
+        rows = self._all(
+            f"SELECT {_MESSAGE} FROM messages WHERE chat = ? AND outgoing = 0 AND status = 'delivered'"
+            " AND (position, sender_seq) <= (SELECT position, sender_seq FROM messages WHERE id = ? AND chat = ?)"
+            " ORDER BY position, sender_seq",
+            chat.raw,
+            message_id.raw,
+            chat.raw,
+        )
+        return tuple(_to_message(row) for row in rows)
+
+    def held_receipts(self, chat: AccountId) -> tuple[MessageRow, ...]:
+        rows = self._all(
+            f"SELECT {_MESSAGE} FROM messages WHERE chat = ? AND receipt_held = 1 ORDER BY position, sender_seq",
+            chat.raw,
+        )
+        return tuple(_to_message(row) for row in rows)
+
+    def overdue(self, now_ms: Timestamp) -> tuple[MessageRow, ...]:
+        rows = self._all(
+            f"SELECT {_MESSAGE} FROM messages WHERE outgoing = 1 AND status IN ('queued', 'sent', 'stored')"
+            " AND expires_ms <= ? ORDER BY expires_ms",
+            now_ms,
+        )
+        return tuple(_to_message(row) for row in rows)
+
+    def unread(self, chat: AccountId) -> int:
+        row = self._one(
+            "SELECT count(*) FROM messages WHERE chat = ? AND outgoing = 0 AND status = 'delivered'", chat.raw
+        )
+        return int(row[0]) if row else 0
+
+
+class EventRows(Rows):
+    def append_event(
+        self,
+        kind: EventKind,
+        *,
+        chat: AccountId | None = None,
+        message_id: MessageId | None = None,
+        note: str | None = None,
+    ) -> int:
+        self._do(
+            "INSERT INTO events (kind, chat, message_id, note) VALUES (?, ?, ?, ?)",
+            kind.value,
+            from_account(chat),
+            from_message_id(message_id),
+            note,
+        )
+        row = self._one("SELECT last_insert_rowid()")
+        return int(row[0]) if row else 0
+
+    def events_after(self, seq: int, limit: int = 1000) -> tuple[EventRow, ...]:
+        rows = self._all(
+            "SELECT seq, kind, chat, message_id, note FROM events WHERE seq > ? ORDER BY seq LIMIT ?", seq, limit
+        )
+        return tuple(
+            EventRow(row[0], EventKind(row[1]), to_account(row[2]), to_message_id(row[3]), row[4]) for row in rows
+        )
+
+    def event_span(self) -> tuple[int, int]:
+        newest = self._one("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
+        oldest = self._one("SELECT min(seq) FROM events")
+        last = int(newest[0]) if newest else 0
+        return (int(oldest[0]) if oldest and oldest[0] is not None else last + 1), last

@@ -1,0 +1,154 @@
+"""This account: keys, settings, prekeys, sessions, what the home knows of tokens."""
+
+from mepassa.model.errors import NotInitialisedError
+from mepassa.model.ids import AccountId, Address, Timestamp
+from mepassa.model.keys import HomeKey, IdentityKey, RootPublicKey
+from mepassa.model.secret import SecretBytes
+from mepassa.ports.mailbox import HomeAddress, TokenRecord
+from mepassa.ports.stores import OwnAccount, PrekeyKind, PrekeyRow
+from mepassa.storage.rows import SIGNED_LIST, Rows, from_secret, to_secret, to_time
+
+
+class OwnRows(Rows):
+    def own(self) -> OwnAccount:
+        row = self._one(
+            "SELECT account, device, name, root_key, root_seed, identity_key, device_seed, registration_id,"
+            " device_certificate, device_list, list_version, home_url, home_key, profile_key, presence_seed FROM own"
+        )
+        if row is None:
+            raise NotInitialisedError
+        return OwnAccount(
+            address=Address(AccountId(row[0]), row[1]),
+            name=row[2],
+            root_key=RootPublicKey(row[3]),
+            root_seed=to_secret(row[4]),
+            identity_key=IdentityKey(row[5]),
+            device_seed=SecretBytes(row[6]),
+            registration_id=row[7],
+            device_certificate=row[8],
+            device_list=SIGNED_LIST.decode(row[9]),
+            list_version=row[10],
+            home=HomeAddress(row[11], HomeKey(row[12])),
+            profile_key=SecretBytes(row[13]),
+            presence_seed=SecretBytes(row[14]),
+        )
+
+    def put_own(self, own: OwnAccount) -> None:
+        self._do(
+            "INSERT OR REPLACE INTO own VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            own.address.account.raw,
+            own.address.device,
+            own.name,
+            own.root_key.raw,
+            from_secret(own.root_seed),
+            own.identity_key.raw,
+            own.device_seed.expose(),
+            own.registration_id,
+            own.device_certificate,
+            SIGNED_LIST.encode(own.device_list),
+            own.list_version,
+            own.home.url,
+            own.home.key.raw,
+            own.profile_key.expose(),
+            own.presence_seed.expose(),
+        )
+
+    def setting(self, name: str) -> bytes | None:
+        row = self._one("SELECT value FROM settings WHERE name = ?", name)
+        return row[0] if row else None
+
+    def put_setting(self, name: str, value: bytes | None) -> None:
+        if value is None:
+            self._do("DELETE FROM settings WHERE name = ?", name)
+        else:
+            self._do("INSERT OR REPLACE INTO settings VALUES (?, ?)", name, value)
+
+    def home_tokens(self) -> tuple[TokenRecord, ...]:
+        rows = self._all("SELECT sha256, rights, expires_ms FROM home_tokens ORDER BY sha256")
+        return tuple(TokenRecord(row[0], row[1], row[2] if row[2] is None else Timestamp(row[2])) for row in rows)
+
+    def put_home_tokens(self, add: tuple[TokenRecord, ...], remove: tuple[bytes, ...]) -> None:
+        for digest in remove:
+            self._do("DELETE FROM home_tokens WHERE sha256 = ?", digest)
+        for record in add:
+            self._do(
+                "INSERT OR REPLACE INTO home_tokens VALUES (?, ?, ?)",
+                record.sha256,
+                record.rights,
+                record.expires_at_ms,
+            )
+
+
+class PrekeyRows(Rows):
+    def prekey(self, kind: PrekeyKind, prekey_id: int) -> PrekeyRow | None:
+        row = self._one(
+            "SELECT secret, created_ms, uploaded FROM prekeys WHERE kind = ? AND id = ?", int(kind), prekey_id
+        )
+        if row is None:
+            return None
+        return PrekeyRow(kind, prekey_id, SecretBytes(row[0]), to_time(row[1]), bool(row[2]))
+
+    def prekeys(self, kind: PrekeyKind) -> tuple[PrekeyRow, ...]:
+        rows = self._all("SELECT id, secret, created_ms, uploaded FROM prekeys WHERE kind = ? ORDER BY id", int(kind))
+        return tuple(PrekeyRow(kind, row[0], SecretBytes(row[1]), to_time(row[2]), bool(row[3])) for row in rows)
+
+    def put_prekey(self, row: PrekeyRow) -> None:
+        self._do(
+            "INSERT OR REPLACE INTO prekeys VALUES (?, ?, ?, ?, ?)",
+            int(row.kind),
+            row.id,
+            row.secret.expose(),
+            row.created_ms,
+            row.uploaded,
+        )
+
+    def delete_prekey(self, kind: PrekeyKind, prekey_id: int) -> None:
+        self._do("DELETE FROM prekeys WHERE kind = ? AND id = ?", int(kind), prekey_id)
+
+    def next_prekey_id(self, kind: PrekeyKind, count: int, first: int = 1) -> int:
+        row = self._one("SELECT next FROM prekey_numbers WHERE kind = ?", int(kind))
+        number = int(row[0]) if row else first
+        self._do("INSERT OR REPLACE INTO prekey_numbers VALUES (?, ?)", int(kind), number + count)
+        return number
+
+    def mark_prekeys_uploaded(self, kind: PrekeyKind, prekey_id: int) -> None:
+        self._do("UPDATE prekeys SET uploaded = 1 WHERE kind = ? AND id = ?", int(kind), prekey_id)
+
+    def last_resort_used(self, kyber_id: int, signed_id: int, base_key: bytes) -> bool:
+        return (
+            self._one(
+                "SELECT 1 FROM last_resort_uses WHERE kyber_id = ? AND signed_id = ? AND base_key = ?",
+                kyber_id,
+                signed_id,
+                base_key,
+            )
+            is not None
+        )
+
+    def put_last_resort_use(self, kyber_id: int, signed_id: int, base_key: bytes) -> None:
+        self._do("INSERT OR IGNORE INTO last_resort_uses VALUES (?, ?, ?)", kyber_id, signed_id, base_key)
+
+
+class SessionRows(Rows):
+    def session(self, peer: Address) -> bytes | None:
+        row = self._one("SELECT record FROM sessions WHERE account = ? AND device = ?", peer.account.raw, peer.device)
+        return row[0] if row else None
+
+    def put_session(self, peer: Address, record: bytes) -> None:
+        self._do("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", peer.account.raw, peer.device, record)
+
+    def sessions(self) -> tuple[Address, ...]:
+        rows = self._all("SELECT account, device FROM sessions ORDER BY account, device")
+        return tuple(Address(AccountId(row[0]), row[1]) for row in rows)
+
+    def add_reset(self, peer: Address, at_ms: Timestamp) -> None:
+        self._do("INSERT INTO resets VALUES (?, ?, ?)", peer.account.raw, peer.device, at_ms)
+
+    def resets_since(self, peer: Address, since_ms: Timestamp) -> int:
+        row = self._one(
+            "SELECT count(*) FROM resets WHERE account = ? AND device = ? AND at_ms > ?",
+            peer.account.raw,
+            peer.device,
+            since_ms,
+        )
+        return int(row[0]) if row else 0

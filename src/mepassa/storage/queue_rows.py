@@ -1,0 +1,188 @@
+"""What is on its way out, what must be remembered of it, and what has come in before."""
+
+from typing import Any
+
+from mepassa.model.envelope import SealedEnvelope
+from mepassa.model.ids import AccountId, Address, EnvelopeId, MessageId, Timestamp
+from mepassa.ports.stores import OutboxKind, OutboxRow, Renewal, SentRow, UnopenedRow
+from mepassa.storage.rows import Rows, from_message_id, to_message_id, to_time
+
+_OUTBOX = (
+    "account, device, kind, content, envelope, message_id, created_ms, expires_ms, next_try_ms, attempts, stored_only,"
+    " resends, last_error"
+)
+
+
+def _to_outbox(row: tuple[Any, ...]) -> OutboxRow:
+    return OutboxRow(
+        id=row[0],
+        to=Address(AccountId(row[1]), row[2]),
+        kind=OutboxKind(row[3]),
+        content=row[4],
+        envelope=SealedEnvelope(row[5]) if row[5] is not None else None,
+        message_id=to_message_id(row[6]),
+        created_ms=to_time(row[7]),
+        expires_ms=to_time(row[8]),
+        next_try_ms=to_time(row[9]),
+        attempts=row[10],
+        stored_only=bool(row[11]),
+        resends=row[12],
+        last_error=row[13],
+    )
+
+
+def _from_outbox(row: OutboxRow) -> tuple[object, ...]:
+    return (
+        row.to.account.raw,
+        row.to.device,
+        row.kind.value,
+        row.content,
+        row.envelope.raw if row.envelope is not None else None,
+        from_message_id(row.message_id),
+        row.created_ms,
+        row.expires_ms,
+        row.next_try_ms,
+        row.attempts,
+        row.stored_only,
+        row.resends,
+        row.last_error,
+    )
+
+
+class OutboxRows(Rows):
+    def append_outbox(self, row: OutboxRow) -> OutboxRow:
+        self._do(
+            f"INSERT INTO outbox ({_OUTBOX}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            *_from_outbox(row),
+        )
+        stored = self._one(f"SELECT id, {_OUTBOX} FROM outbox WHERE id = last_insert_rowid()")
+        assert stored is not None
+        return _to_outbox(stored)
+
+    def outbox_row(self, row_id: int) -> OutboxRow | None:
+        row = self._one(f"SELECT id, {_OUTBOX} FROM outbox WHERE id = ?", row_id)
+        return _to_outbox(row) if row else None
+
+    def update_outbox(self, row: OutboxRow) -> None:
+        self._do(
+            "UPDATE outbox SET account = ?, device = ?, kind = ?, content = ?, envelope = ?, message_id = ?,"
+            " created_ms = ?, expires_ms = ?, next_try_ms = ?, attempts = ?, stored_only = ?, resends = ?,"
+            " last_error = ? WHERE id = ?",
+            *_from_outbox(row),
+            row.id,
+        )
+
+    def delete_outbox(self, row_id: int) -> None:
+        self._do("DELETE FROM outbox WHERE id = ?", row_id)
+
+    def outbox(self, account: AccountId | None = None) -> tuple[OutboxRow, ...]:
+        if account is None:
+            rows = self._all(f"SELECT id, {_OUTBOX} FROM outbox ORDER BY id")
+        else:
+            rows = self._all(f"SELECT id, {_OUTBOX} FROM outbox WHERE account = ? ORDER BY id", account.raw)
+        return tuple(_to_outbox(row) for row in rows)
+
+    def outbox_accounts(self) -> tuple[AccountId, ...]:
+        return tuple(AccountId(row[0]) for row in self._all("SELECT DISTINCT account FROM outbox ORDER BY account"))
+
+    def put_sent(self, row: SentRow) -> None:
+        self._do(
+            "INSERT OR REPLACE INTO sent VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            row.id.raw,
+            row.to.account.raw,
+            row.to.device,
+            from_message_id(row.message_id),
+            row.content,
+            row.ratchet_key,
+            row.resends,
+            row.sent_ms,
+        )
+
+    def sent(self, envelope_id: EnvelopeId) -> SentRow | None:
+        row = self._one(
+            "SELECT account, device, message_id, content, ratchet_key, resends, sent_ms FROM sent WHERE id = ?",
+            envelope_id.raw,
+        )
+        if row is None:
+            return None
+        to = Address(AccountId(row[0]), row[1])
+        return SentRow(envelope_id, to, to_message_id(row[2]), row[3], row[4], row[5], to_time(row[6]))
+
+    def forget_sent(self, message_id: MessageId, to: AccountId) -> None:
+        self._do("DELETE FROM sent WHERE message_id = ? AND account = ?", message_id.raw, to.raw)
+
+    def put_renewal(self, renewal: Renewal) -> None:
+        self._do(
+            "INSERT OR REPLACE INTO renewals VALUES (?, ?, ?, ?)",
+            renewal.account.raw,
+            renewal.message_id.raw,
+            renewal.content,
+            renewal.next_ms,
+        )
+
+    def renewals(self, account: AccountId | None = None) -> tuple[Renewal, ...]:
+        rows = self._all("SELECT account, message_id, content, next_ms FROM renewals ORDER BY rowid")
+        return tuple(
+            Renewal(AccountId(row[0]), MessageId(row[1]), row[2], to_time(row[3]))
+            for row in rows
+            if account is None or row[0] == account.raw
+        )
+
+    def delete_renewal(self, account: AccountId, message_id: MessageId) -> None:
+        self._do("DELETE FROM renewals WHERE account = ? AND message_id = ?", account.raw, message_id.raw)
+
+
+class InboxRows(Rows):
+    def seen(self, envelope_id: EnvelopeId) -> bool:
+        return self._one("SELECT 1 FROM seen WHERE id = ?", envelope_id.raw) is not None
+
+    def put_seen(self, envelope_id: EnvelopeId, now_ms: Timestamp) -> None:
+        self._do("INSERT OR IGNORE INTO seen VALUES (?, ?)", envelope_id.raw, now_ms)
+
+    def put_unopened(self, row: UnopenedRow) -> None:
+        self._do(
+            "INSERT OR REPLACE INTO unopened VALUES (?, ?, ?, ?, ?, ?, ?)",
+            row.id.raw,
+            row.sender.account.raw,
+            row.sender.device,
+            row.ratchet_key,
+            row.failed_at_ms,
+            row.asked,
+            row.next_ask_ms,
+        )
+
+    def unopened(self, envelope_id: EnvelopeId) -> UnopenedRow | None:
+        rows = self._unopened("id = ?", envelope_id.raw)
+        return rows[0] if rows else None
+
+    def unopened_due(self, now_ms: Timestamp) -> tuple[UnopenedRow, ...]:
+        return self._unopened("next_ask_ms <= ?", now_ms)
+
+    def _unopened(self, where: str, value: object) -> tuple[UnopenedRow, ...]:
+        rows = self._all(
+            "SELECT id, account, device, ratchet_key, failed_at_ms, asked, next_ask_ms FROM unopened"
+            f" WHERE {where} ORDER BY rowid",
+            value,
+        )
+        return tuple(
+            UnopenedRow(
+                EnvelopeId(row[0]), Address(AccountId(row[1]), row[2]), row[3], to_time(row[4]), row[5], to_time(row[6])
+            )
+            for row in rows
+        )
+
+    def delete_unopened(self, envelope_id: EnvelopeId) -> None:
+        self._do("DELETE FROM unopened WHERE id = ?", envelope_id.raw)
+
+
+class TrimRows(Rows):
+    def trim(
+        self, *, seen_before: Timestamp, sent_before: Timestamp, resets_before: Timestamp, events_kept: int
+    ) -> None:
+        self._do("DELETE FROM seen WHERE seen_ms < ?", seen_before)
+        self._do("DELETE FROM sent WHERE sent_ms < ?", sent_before)
+        self._do("DELETE FROM unopened WHERE failed_at_ms < ?", sent_before)
+        self._do("DELETE FROM resets WHERE at_ms < ?", resets_before)
+        self._do(
+            "DELETE FROM events WHERE seq <= (SELECT seq FROM sqlite_sequence WHERE name = 'events') - ?", events_kept
+        )

@@ -1,0 +1,82 @@
+"""Where the database key lies: keyring, passphrase, or a plain 0600 file."""
+
+from pathlib import Path
+
+import pytest
+
+from mepassa.model.errors import ConflictError, NotInitialisedError, WrongPassphraseError
+from mepassa.model.secret import SecretBytes
+from mepassa.storage import KeyPlace, StorageError, key_place, load_key, make_key
+
+
+class Dice:
+    """Counts instead of rolling."""
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def token(self, size_bytes: int) -> bytes:
+        self._next += 1
+        return bytes([self._next]) * size_bytes
+
+    def uniform(self, low: float, high: float) -> float:
+        return low
+
+    def below(self, limit: int) -> int:
+        return 0
+
+
+class MemoryKeyring:
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service_name: str, username: str) -> str | None:
+        return self.kept.get((service_name, username))
+
+    def set_password(self, service_name: str, username: str, password: str) -> None:
+        self.kept[service_name, username] = password
+
+
+def test_a_passphrase_wraps_the_key_and_the_wrong_one_changes_nothing(tmp_path: Path) -> None:
+    right = SecretBytes(b"correta cavalo")
+    key = make_key(tmp_path, Dice(), passphrase=right)
+    before = (tmp_path / "database-key").read_bytes()
+    assert key.expose() not in before
+    assert key_place(tmp_path) is KeyPlace.PASSPHRASE
+    for wrong in (None, SecretBytes(b"Correta cavalo"), SecretBytes(b"")):
+        with pytest.raises(WrongPassphraseError):
+            load_key(tmp_path, passphrase=wrong)
+    assert load_key(tmp_path, passphrase=right) == key
+    assert (tmp_path / "database-key").read_bytes() == before
+
+
+def test_the_keyring_keeps_it_and_the_file_only_says_so(tmp_path: Path) -> None:
+    keyring = MemoryKeyring()
+    key = make_key(tmp_path, Dice(), keyring=keyring)
+    assert load_key(tmp_path, keyring=keyring) == key
+    assert (tmp_path / "database-key").read_bytes() == b"keyring\n"
+    for other in (None, MemoryKeyring()):
+        with pytest.raises(WrongPassphraseError):
+            load_key(tmp_path, keyring=other)
+
+
+def test_without_either_it_lies_in_a_file_that_only_its_owner_reads(tmp_path: Path) -> None:
+    key = make_key(tmp_path, Dice())
+    assert key_place(tmp_path) is KeyPlace.PLAIN_FILE
+    assert load_key(tmp_path) == key
+    assert (tmp_path / "database-key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_second_key_never_replaces_the_first(tmp_path: Path) -> None:
+    make_key(tmp_path, Dice())
+    with pytest.raises(ConflictError):
+        make_key(tmp_path, Dice())
+
+
+@pytest.mark.parametrize("damaged", [b"", b"plain\n" + bytes(31), b"passphrase\n", b"other\n" + bytes(32)])
+def test_a_damaged_file_is_said_not_guessed(tmp_path: Path, damaged: bytes) -> None:
+    with pytest.raises(NotInitialisedError):
+        load_key(tmp_path)
+    (tmp_path / "database-key").write_bytes(damaged)
+    with pytest.raises(StorageError):
+        load_key(tmp_path, passphrase=SecretBytes(b"x"))
