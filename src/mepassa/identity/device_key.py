@@ -1,0 +1,72 @@
+"""The device key: one Ed25519 seed that signs (XEdDSA) and agrees (X25519), as a Signal identity key does."""
+
+import hashlib
+import os
+from typing import Self
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+
+from mepassa.identity.curve import EC_TYPE, check_ec_public, edwards_from_montgomery
+from mepassa.model.errors import InvalidInputError, MalformedError, SignatureError
+from mepassa.model.keys import IdentityKey
+from mepassa.model.secret import SecretBytes
+
+
+def check_identity_key(raw: bytes) -> IdentityKey:
+    """Raises `MalformedError` unless `raw` is `05` + a canonical u-coordinate that is not of low order."""
+    return IdentityKey(check_ec_public(raw))
+
+
+def verify_xeddsa(key: IdentityKey, message: bytes, signature: bytes) -> None:
+    """Signal's XEdDSA: the sign bit of the Edwards key travels in the top bit of the signature's last byte.
+
+    Raises `SignatureError`, also for keys that `check_identity_key` refuses.
+    """
+    try:
+        check_ec_public(key.raw)
+        if len(signature) != 64:
+            raise SignatureError
+        edwards = edwards_from_montgomery(key.raw[1:], signature[63] & 0x80)
+        stripped = signature[:63] + bytes([signature[63] & 0x7F])
+        Ed25519PublicKey.from_public_bytes(edwards).verify(stripped, message)
+    except (InvalidSignature, ValueError, MalformedError) as error:
+        raise SignatureError from error
+
+
+class IdentityKeyPair:
+    """`seed`: 32 bytes. The X25519 scalar is clamp(SHA-512(seed)[:32]), the one that Ed25519 uses, too."""
+
+    __slots__ = ("_agreement", "_sign_bit", "_signing", "public", "seed")
+
+    def __init__(self, seed: SecretBytes) -> None:
+        if len(seed) != 32:
+            raise InvalidInputError("A device key is made from 32 bytes.")
+        self.seed = seed
+        self._signing = Ed25519PrivateKey.from_private_bytes(seed.expose())
+        self._sign_bit = self._signing.public_key().public_bytes_raw()[31] & 0x80
+        # X25519 clamps by itself (RFC 7748 §5).
+        self._agreement = X25519PrivateKey.from_private_bytes(hashlib.sha512(seed.expose()).digest()[:32])
+        self.public = IdentityKey(bytes([EC_TYPE]) + self._agreement.public_key().public_bytes_raw())
+
+    @classmethod
+    def generate(cls) -> Self:
+        return cls(SecretBytes(os.urandom(32)))
+
+    def sign(self, message: bytes) -> bytes:
+        """XEdDSA over exactly `message`, 64 bytes. Ours begin with a label (`labelled`); Signal's formats are raw."""
+        signature = bytearray(self._signing.sign(message))
+        signature[63] |= self._sign_bit
+        return bytes(signature)
+
+    def agree(self, public: bytes) -> bytes:
+        """The X25519 secret with a 33-byte public key, 32 bytes. Raises `MalformedError` for an improper key."""
+        check_ec_public(public)
+        try:
+            return self._agreement.exchange(X25519PublicKey.from_public_bytes(public[1:]))
+        except ValueError as error:
+            raise MalformedError("A public key is not a proper curve point.") from error
+
+    def __repr__(self) -> str:
+        return f"IdentityKeyPair({self.public.short()}…)"
