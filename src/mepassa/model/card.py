@@ -20,3 +20,5 @@ class Card(msgspec.Struct, frozen=True, array_like=True):
     root_key: RootPublicKey
     name: Name
     invite_token: Token | None = None
+    in_person: bool = False
+    """Shown as a QR code to someone present: the contact is asked for at once, without a text."""
