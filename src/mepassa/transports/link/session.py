@@ -1,0 +1,368 @@
+"""A link on a byte stream: the machine of `machine.py`, driven by asyncio and told to a `LinkHandler`."""
+
+import asyncio
+import logging
+from typing import Protocol
+
+from mepassa.identity import LinkRole
+from mepassa.model.envelope import SealedEnvelope
+from mepassa.model.errors import LinkLostError, PathRefusedError, RemoteError, TransientError
+from mepassa.model.ids import Address, EnvelopeId
+from mepassa.ports.transport import LinkFacts, LinkHandler, LinkIdentity
+from mepassa.transports.link.links import LinkSet
+from mepassa.transports.link.machine import (
+    CloseCause,
+    EnvelopeAcknowledged,
+    EnvelopeReceived,
+    LinkClosed,
+    LinkEvent,
+    LinkMachine,
+    LinkOpened,
+    LinkState,
+    LinkTiming,
+)
+from mepassa.wire.link import MAX_RECORD_BYTES, ByeReason
+
+MAX_IN_FLIGHT = 32
+"""Envelopes sent and not yet acknowledged, a link. More wait in `send`: 32 × 36 KiB is all that a dead path can hold."""
+MAX_UNTAKEN = 64
+"""Envelopes received and not yet taken by the handler. Past it nothing is read: the sender feels it."""
+LAST_WORD_S = 1.0
+"""How long a bye may take to leave before the stream is closed over it."""
+
+log = logging.getLogger(__name__)
+
+
+class ByteStream(Protocol):
+    """What a link needs of a secure channel: ordered bytes both ways. Calls of one direction do not overlap."""
+
+    async def read(self, limit_bytes: int) -> bytes:
+        """1 to `limit_bytes` bytes as soon as there are any; b"" at the end. Raises `LinkLostError` or `OSError`."""
+        ...
+
+    async def write(self, data: bytes) -> None:
+        """Returns when the channel took it (back-pressure). Raises `LinkLostError` or `OSError`."""
+        ...
+
+    async def close(self) -> None:
+        """Idempotent, does not wait for the peer: a pending read returns or raises; bytes taken before may still arrive."""
+        ...
+
+
+class HelloRefusedError(RemoteError):
+    sentence = "The other side of the path did not prove to be the expected device."
+
+
+class LinkSession:
+    """One link from its first byte to its end; implements `ports.transport.Link`.
+
+    Whoever makes it runs `run()` as a task of its own and must run it: it owns `stream` and closes it.
+    `peer` is required when dialling; None when answering takes any device that `identity.peer_key` knows.
+    `links` is told when the link opens and ends.
+    """
+
+    def __init__(
+        self,
+        stream: ByteStream,
+        *,
+        role: LinkRole,
+        identity: LinkIdentity,
+        handler: LinkHandler,
+        binding: bytes,
+        facts: LinkFacts,
+        peer: Address | None = None,
+        timing: LinkTiming | None = None,
+        links: LinkSet | None = None,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._timing = timing or LinkTiming()
+        self._machine = LinkMachine(
+            role=role, identity=identity, binding=binding, peer=peer, timing=self._timing, now=self._loop.time()
+        )
+        self._stream, self._handler, self._facts, self._links = stream, handler, facts, links
+        self._own = identity.own
+        self._dialled = role is LinkRole.DIALLER
+        self._timer: asyncio.TimerHandle | None = None
+        self._to_write = asyncio.Event()
+        self._told: asyncio.Queue[LinkEvent] = asyncio.Queue()
+        self._untaken = 0
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._waiting: dict[EnvelopeId, list[asyncio.Future[None]]] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._settled = asyncio.Event()
+        self._was_opened = False
+        self._over = asyncio.Event()
+        self._done = asyncio.Event()
+        self._cause: CloseCause | None = None
+        self._silenced = False
+        self._teller: asyncio.Task[None] | None = None
+        self._retirement: asyncio.Task[None] | None = None
+        self._tasks: asyncio.TaskGroup | None = None
+
+    # --- what ports.transport.Link says -------------------------------------------------------------------------------
+
+    @property
+    def peer(self) -> Address:
+        peer = self._machine.peer
+        if peer is None:
+            raise LinkLostError("This link has not been opened.")
+        return peer
+
+    @property
+    def own(self) -> Address:
+        return self._own
+
+    @property
+    def facts(self) -> LinkFacts:
+        return self._facts
+
+    @property
+    def srtt_s(self) -> float | None:
+        return self._machine.srtt_s
+
+    @property
+    def is_open(self) -> bool:
+        """Both hellos verified, not ended. A silenced link is open: that is the point of it."""
+        return self._machine.state is LinkState.OPEN
+
+    @property
+    def cause(self) -> CloseCause | None:
+        """Why it ended; None while it lives."""
+        return self._cause
+
+    async def send(self, envelope: SealedEnvelope) -> None:
+        async with self._slots:
+            if not self.is_open:
+                raise LinkLostError
+            future: asyncio.Future[None] = self._loop.create_future()
+            waiting = self._waiting.setdefault(envelope.id, [])
+            waiting.append(future)
+            self._note_load()
+            try:
+                self._machine.send_envelope(envelope, self._loop.time())
+                self._pump()
+                await future
+            finally:
+                self._stop_waiting(envelope.id, future)
+
+    async def wait_closed(self) -> None:
+        await self._done.wait()
+
+    async def close(self, reason: ByeReason = ByeReason.CLOSED) -> None:
+        """Say bye and end. Returns when the handler knows (at once when the handler itself asks for it)."""
+        self._machine.close(reason)
+        self._pump()
+        if self._tasks is not None and asyncio.current_task() is not self._teller:
+            await self._done.wait()
+
+    # --- more for owners ----------------------------------------------------------------------------------------------
+
+    async def wait_open(self) -> None:
+        """Returns when both hellos have been verified and `link_opened` has returned.
+
+        Raises `HelloRefusedError` (theirs did not verify), `PathRefusedError` (they closed without a word) or
+        `LinkLostError`.
+        """
+        await self._settled.wait()
+        if self._was_opened:
+            return
+        match self._cause:
+            case CloseCause.HELLO_REFUSED:
+                raise HelloRefusedError
+            case CloseCause.STREAM_ENDED:
+                raise PathRefusedError
+            case _:
+                raise LinkLostError
+
+    def silence(self) -> None:
+        """Swallow every byte both ways without closing; end without a word after `timing.silence_s`."""
+        if self._silenced or self._over.is_set():
+            return
+        self._silenced = True
+        self._set_timer(self._loop.time() + self._timing.silence_s)
+
+    def retire(self) -> None:
+        """A newer link has taken over: finish what is in flight (at most `timing.drain_s`), then say so and end."""
+        if self._retirement is None and self._tasks is not None and self.is_open:
+            self._retirement = self._tasks.create_task(self._retire())
+
+    @property
+    def retiring(self) -> bool:
+        return self._retirement is not None
+
+    async def run(self) -> None:
+        """Own the stream until the link has ended and the handler knows. Raises nothing but `CancelledError`."""
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                reader = self._tasks.create_task(self._read())
+                writer = self._tasks.create_task(self._write())
+                self._teller = self._tasks.create_task(self._tell())
+                self._pump()
+                await self._over.wait()
+                await asyncio.wait({writer}, timeout=LAST_WORD_S)
+                for task in (reader, writer, self._retirement):
+                    if task is not None:
+                        task.cancel()
+                await self._stream.close()
+        finally:
+            self._end(CloseCause.CLOSED_HERE)
+            await self._stream.close()
+            self._done.set()
+
+    # --- tasks --------------------------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        try:
+            while data := await self._stream.read(MAX_RECORD_BYTES):
+                if self._silenced:
+                    continue
+                self._machine.receive_data(data, self._loop.time())
+                self._pump()
+                await self._has_room.wait()
+        except (OSError, TransientError):
+            pass
+        self._machine.receive_eof()
+        self._pump()
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                await self._to_write.wait()
+                self._to_write.clear()
+                data = self._machine.data_to_send()
+                if data and not self._silenced:
+                    await self._stream.write(data)
+                elif self._machine.state is LinkState.CLOSED:
+                    return
+                if self._machine.state is LinkState.CLOSED:
+                    self._to_write.set()
+        except (OSError, TransientError):
+            pass  # what the peer has still sent is worth reading; the reader meets the end, or the pings do
+
+    async def _tell(self) -> None:
+        """The handler's calls, one at a time and in order."""
+        opened = False
+        try:
+            while True:
+                match await self._told.get():
+                    case LinkOpened():
+                        opened = True
+                        await self._tell_opened()
+                    case EnvelopeReceived(envelope):
+                        await self._tell_envelope(envelope)
+                    case LinkClosed():
+                        return
+        finally:
+            if opened:
+                await self._tell_closed()
+
+    async def _tell_opened(self) -> None:
+        if self._links is not None:
+            self._links.add(self)
+        try:
+            await self._handler.link_opened(self)
+        except Exception as error:  # noqa: BLE001 - the handler's trouble ends this link, never the transport
+            log.error("link.handler_failed", extra={"error": type(error).__name__})  # noqa: TRY400 - no user data
+            self._machine.close()
+            self._pump()
+            return
+        if self.is_open:
+            self._was_opened = True
+            self._settled.set()
+
+    async def _tell_closed(self) -> None:
+        if self._links is not None:
+            self._links.remove(self)
+        try:
+            await self._handler.link_closed(self)
+        except Exception as error:  # noqa: BLE001 - as above
+            log.error("link.handler_failed", extra={"error": type(error).__name__})  # noqa: TRY400 - as above
+
+    async def _tell_envelope(self, envelope: SealedEnvelope) -> None:
+        try:
+            await self._handler.envelope_received(self, envelope)
+        except Exception as error:  # noqa: BLE001 - not acknowledged, link kept: the sender tries again
+            log.warning("link.envelope_not_taken", extra={"error": type(error).__name__})
+        else:
+            self._machine.acknowledge(envelope.id)
+            self._pump()
+        finally:
+            self._untaken -= 1
+            self._note_load()
+
+    async def _retire(self) -> None:
+        try:
+            async with asyncio.timeout(self._timing.drain_s):
+                await self._idle.wait()
+        except TimeoutError:
+            pass
+        self._machine.close(ByeReason.REPLACED)
+        self._pump()
+
+    # --- the machine's events, bytes and timer ------------------------------------------------------------------------
+
+    def _pump(self) -> None:
+        while (event := self._machine.next_event()) is not None:
+            match event:
+                case LinkOpened():
+                    self._told.put_nowait(event)
+                case EnvelopeReceived():
+                    self._untaken += 1
+                    self._note_load()
+                    self._told.put_nowait(event)
+                case EnvelopeAcknowledged(envelope_id):
+                    for future in self._waiting.get(envelope_id, ()):
+                        if not future.done():
+                            future.set_result(None)
+                case LinkClosed(cause):
+                    self._end(cause)
+        self._to_write.set()
+        if not self._silenced:
+            self._set_timer(self._machine.next_timeout())
+
+    def _note_load(self) -> None:
+        if self._untaken < MAX_UNTAKEN:
+            self._has_room.set()
+        else:
+            self._has_room.clear()
+        if self._untaken or self._waiting:
+            self._idle.clear()
+        else:
+            self._idle.set()
+
+    def _end(self, cause: CloseCause) -> None:
+        if self._over.is_set():
+            return
+        self._cause = cause
+        self._set_timer(None)
+        for futures in self._waiting.values():
+            for future in futures:
+                if not future.done():
+                    future.set_exception(LinkLostError())
+        self._told.put_nowait(LinkClosed(cause))
+        self._over.set()
+        self._settled.set()
+
+    def _stop_waiting(self, envelope_id: EnvelopeId, future: asyncio.Future[None]) -> None:
+        waiting = self._waiting[envelope_id]
+        waiting.remove(future)
+        if not waiting:
+            del self._waiting[envelope_id]
+            self._machine.forget(envelope_id)
+        self._note_load()
+
+    def _set_timer(self, when: float | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = None if when is None else self._loop.call_at(when, self._timer_fired, when)
+
+    def _timer_fired(self, due: float) -> None:
+        self._timer = None
+        if self._silenced:
+            self._machine.receive_eof()
+        else:  # a loop may fire a timer a clock tick early: told an earlier time, the machine would ask for it again
+            self._machine.handle_timeout(max(due, self._loop.time()))
+        self._pump()
