@@ -232,7 +232,7 @@ class TestMessages:
 
 
 class TestChannelDataAndStreams:
-    @given(st.integers(0x4000, 0x4FFF), st.binary(max_size=200), st.booleans())
+    @given(st.integers(0x4000, 0x7FFF), st.binary(max_size=200), st.booleans())
     def test_channel_data_survives_the_wire(self, channel: int, data: bytes, padded: bool) -> None:
         frame = encode_channel_data(channel, data, padded=padded)
         assert is_channel_data(frame)
@@ -241,7 +241,7 @@ class TestChannelDataAndStreams:
     @given(st.binary(max_size=40))
     def test_random_bytes_are_channel_data_or_malformed(self, data: bytes) -> None:
         try:
-            assert decode_channel_data(data).channel in range(0x4000, 0x5000)
+            assert decode_channel_data(data).channel in range(0x4000, 0x8000)
         except MalformedError:
             pass
 
@@ -250,7 +250,7 @@ class TestChannelDataAndStreams:
             MESSAGES.map(encode_message)
             | st.builds(
                 lambda number, data: encode_channel_data(number, data, padded=True),
-                st.integers(0x4000, 0x4FFF),
+                st.integers(0x4000, 0x7FFF),
                 st.binary(max_size=90),
             ),
             max_size=6,
@@ -277,7 +277,7 @@ class TestChannelDataAndStreams:
             pass
 
     @pytest.mark.parametrize(
-        "start", [b"POST / HTTP/1.1", b"\x16\x03\x01\x02\x00", b"\x00\x01\x00\x03\x21\x12\xa4\x42"]
+        "start", [b"\x80\x60\x00\x01", b"\x16\x03\x01\x02\x00", b"\x00\x01\x00\x03\x21\x12\xa4\x42"]
     )
     def test_a_stream_of_another_protocol_is_refused_at_its_first_bytes(self, start: bytes) -> None:
         framer = StreamFramer()

@@ -30,6 +30,8 @@ from mepassa.wire.stun.attributes import (
     XorRelayedAddress,
 )
 from mepassa.wire.stun.framing import (
+    MAX_CHANNEL,
+    MIN_CHANNEL,
     ChannelData,
     StreamFramer,
     decode_channel_data,
@@ -48,6 +50,8 @@ from mepassa.wire.stun.message import (
 
 __all__ = [
     "MAGIC_COOKIE",
+    "MAX_CHANNEL",
+    "MIN_CHANNEL",
     "Attribute",
     "ChannelData",
     "ChannelNumber",

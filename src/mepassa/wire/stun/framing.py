@@ -7,8 +7,9 @@ from mepassa.wire.stun.attributes import MAGIC_COOKIE_BYTES
 from mepassa.wire.stun.message import HEADER_BYTES
 
 MIN_CHANNEL = 0x4000
-MAX_CHANNEL = 0x4FFF
-"""RFC 8656 §12: 0x5000 and above are reserved."""
+MAX_CHANNEL = 0x7FFF
+"""All that the first two bits can say. RFC 8656 §12 hands out 0x4000-0x4FFF only, but clients of RFC 5766 (coturn's own
+among them) use the rest, and nothing else shares our ports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ def encode_channel_data(channel: int, data: bytes, *, padded: bool = False) -> b
 
 def decode_channel_data(data: bytes) -> ChannelData:
     """One frame; up to three bytes of padding may follow it. Raises `MalformedError`."""
-    if len(data) < 4 or not 0x40 <= data[0] <= 0x4F:
+    if len(data) < 4 or not is_channel_data(data):
         raise MalformedError("these bytes are no ChannelData.")
     end = 4 + int.from_bytes(data[2:4])
     if not end <= len(data) <= end + 3:
@@ -76,6 +77,6 @@ class StreamFramer:
             cookie = bytes(self._buffer[4:8])
             if MAGIC_COOKIE_BYTES.startswith(cookie):
                 return HEADER_BYTES + length
-        if 0x40 <= first <= 0x4F:
+        if first & 0xC0 == 0x40:
             return 4 + length + -length % 4
         raise MalformedError("this stream is neither STUN nor ChannelData.")

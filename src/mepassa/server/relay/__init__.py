@@ -1,0 +1,20 @@
+"""The blind relay: STUN and TURN (RFC 8489, RFC 8656; docs/protocol/relay.md).
+
+`role` starts and stops it · `machine` is the protocol without sockets · `allocation` what it remembers · `peers` to whom
+it relays · `nonces` `credentials` who may use it · `udp` `tcp` the sockets · `config` `counters`.
+"""
+
+from mepassa.server.relay.config import RelayConfig, RelayFacts
+from mepassa.server.relay.counters import RelayCounters
+from mepassa.server.relay.credentials import RelayCredentials, make_credentials, password_for
+from mepassa.server.relay.role import RelayRole
+
+__all__ = [
+    "RelayConfig",
+    "RelayCounters",
+    "RelayCredentials",
+    "RelayFacts",
+    "RelayRole",
+    "make_credentials",
+    "password_for",
+]
