@@ -6,7 +6,7 @@ import pytest
 
 from mepassa.ports.clock import Clock
 from mepassa.ports.rng import Rng
-from mepassa.testing import START_MS, LoopClock, ManualClock, SeededRng, VirtualLoop
+from mepassa.testing import START_MS, LoopClock, SeededRng, VirtualClock, VirtualLoop
 
 
 def test_seeded_chance_is_the_port_and_repeats() -> None:
@@ -32,7 +32,7 @@ def test_a_fork_does_not_depend_on_what_was_drawn_before() -> None:
 
 
 def test_a_manual_clock_is_the_port_and_moves_only_when_told() -> None:
-    clock = ManualClock()
+    clock = VirtualClock()
     port: Clock = clock
     assert (port.monotonic(), port.now_ms()) == (0.0, START_MS)
     clock.advance(1.5, days=1)

@@ -8,7 +8,7 @@ START_MS = Timestamp(1_790_000_000_000)
 """Where virtual wall clocks begin: a plain moment in September 2026, so that no test depends on today."""
 
 
-class ManualClock:
+class VirtualClock:
     """Stands still until `advance`. For machines that are told the time and need no loop."""
 
     def __init__(self, *, start_ms: Timestamp = START_MS) -> None:

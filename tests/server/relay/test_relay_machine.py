@@ -15,7 +15,7 @@ from mepassa.server.relay.credentials import key_of
 from mepassa.server.relay.machine import CloseRelay, OpenRelay, Output, ToClient, ToPeer, TurnServer
 from mepassa.server.relay.nonces import Nonces
 from mepassa.server.relay.peers import PeerRules
-from mepassa.testing import ManualClock
+from mepassa.testing import VirtualClock
 from mepassa.wire.stun import (
     Attribute,
     ChannelNumber,
@@ -49,7 +49,7 @@ class Lab:
     """One relay and its clients; `said` are the outputs of the last step."""
 
     def __init__(self, *, of_this_host: frozenset[str] = frozenset(), address: str = RELAY, **changes: object) -> None:
-        self.clock = ManualClock()
+        self.clock = VirtualClock()
         self.clock.advance(5)
         self.config = RelayConfig(**changes)  # type: ignore[arg-type]
         self.counters = RelayCounters()
