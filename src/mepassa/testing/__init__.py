@@ -1,7 +1,7 @@
 """Virtual time, seeded chance and peers that crash at a chosen step; shipped, so that others can test with them too."""
 
 from mepassa.testing.chance import SeededRng
-from mepassa.testing.clock import START_MS, LoopClock, VirtualClock
+from mepassa.testing.clock import START_MS, LoopClock, ManualClock, VirtualClock
 from mepassa.testing.crash import Life, World
 from mepassa.testing.virtual_loop import DeadlockError, RealWorldError, VirtualLoop
 
@@ -10,6 +10,7 @@ __all__ = [
     "DeadlockError",
     "Life",
     "LoopClock",
+    "ManualClock",
     "RealWorldError",
     "SeededRng",
     "VirtualClock",

@@ -34,6 +34,10 @@ class VirtualClock:
         self._wall_ms += delta_ms
 
 
+ManualClock = VirtualClock
+"""The first name of it; two rooms use this one."""
+
+
 class LoopClock:
     """Follows a loop's time (`LoopClock(world.time)`); each peer has its own, so that wall clocks may disagree."""
 
