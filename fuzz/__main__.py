@@ -1,0 +1,53 @@
+"""`./dev fuzz NAME [--seconds N] [--seed N]`: feeds `fuzz/NAME.py` (see `fuzz.engine`); exit 1 where something crashed."""
+
+import argparse
+import importlib
+import pkgutil
+import sys
+import time
+from pathlib import Path
+from random import Random, SystemRandom
+
+import fuzz
+from fuzz.engine import fuzz as run_fuzzer
+from fuzz.engine import keep_crashes, read_corpus
+
+NOT_TARGETS = {"__main__", "engine"}
+CORPUS = Path(__file__).parent / "corpus"
+
+
+def names() -> list[str]:
+    return sorted(module.name for module in pkgutil.iter_modules(fuzz.__path__) if module.name not in NOT_TARGETS)
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="./dev fuzz", description="Random and mutated input for a parser.")
+    parser.add_argument("name", nargs="?", help=f"one of: {', '.join(names()) or 'none yet'}")
+    parser.add_argument("--seconds", type=float, default=10.0, help="how long (default 10)")
+    parser.add_argument("--seed", type=int, help="repeat a run")
+    options = parser.parse_args(arguments)
+    if options.name is None:
+        print("\n".join(names()))
+        return 0
+    if options.name not in names():
+        print(
+            f"There is no target named {options.name}; there are: {', '.join(names()) or 'none yet'}.", file=sys.stderr
+        )
+        return 2
+    module = importlib.import_module(f"fuzz.{options.name}")
+    folder = CORPUS / options.name
+    seed = SystemRandom().getrandbits(32) if options.seed is None else options.seed
+    until = time.monotonic() + options.seconds
+    found = run_fuzzer(
+        module.target, [*read_corpus(folder), *module.SEEDS], Random(seed), lambda: time.monotonic() < until
+    )
+    print(f"{found.runs} inputs, seed {seed}")
+    for outcome, count in found.outcomes.most_common():
+        print(f"{count:>10}  {outcome}")
+    for path in keep_crashes(folder, found.crashes):
+        print(f"kept {path}")
+    return 1 if found.crashes else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
