@@ -1,0 +1,97 @@
+"""trio as a guest in the asyncio loop: the one place where the two meet.
+
+py-libp2p is written for trio. In guest mode trio runs in the same thread, between the callbacks of the loop that is
+already there; a call across costs some 50 microseconds. trio allows one run a thread, so a process has one `TrioGuest`
+a loop, and everything that speaks libp2p is handed it.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, TypeVarTuple
+
+import trio
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class TrioGuest:
+    """`start` before anything else, `stop` at the end; both from the loop's thread, as is every other call."""
+
+    def __init__(self) -> None:
+        self._nursery: trio.Nursery | None = None
+        self._over: asyncio.Future[Any] | None = None
+
+    async def start(self) -> None:
+        """Raises `RuntimeError` when trio already runs in this thread."""
+        loop = asyncio.get_running_loop()
+        ready = asyncio.Event()
+        over: asyncio.Future[Any] = loop.create_future()
+
+        async def main() -> None:
+            async with trio.open_nursery() as self._nursery:
+                ready.set()
+                await trio.sleep_forever()
+
+        def soon_threadsafe(step: Callable[[], object]) -> None:
+            loop.call_soon_threadsafe(step)
+
+        def soon(step: Callable[[], object]) -> None:
+            loop.call_soon(step)
+
+        trio.lowlevel.start_guest_run(
+            main,
+            run_sync_soon_threadsafe=soon_threadsafe,
+            run_sync_soon_not_threadsafe=soon,
+            done_callback=over.set_result,
+            host_uses_signal_set_wakeup_fd=True,
+        )
+        self._over = over
+        await ready.wait()
+
+    async def stop(self) -> None:
+        """Cancel what still runs in trio and wait for it. Does nothing when it was never started."""
+        if self._nursery is None or self._over is None:
+            return
+        self._nursery.cancel_scope.cancel()
+        self._nursery = None
+        await asyncio.shield(self._over)
+
+    async def call(self, work: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> T:
+        """Run an async trio function and wait for it from asyncio.
+
+        Cancelling the wait cancels the work, and waits until it has tidied up.
+        """
+        loop = asyncio.get_running_loop()
+        done: asyncio.Future[T] = loop.create_future()
+        scope = trio.CancelScope()
+
+        async def job() -> None:
+            try:
+                with scope:
+                    result = await work(*args)
+                    if not done.done():
+                        done.set_result(result)
+            except Exception as error:  # noqa: BLE001 - whatever it is belongs to the caller
+                if not done.done():
+                    done.set_exception(error)
+            finally:
+                if not done.done():
+                    done.cancel()
+
+        self.spawn(job)
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            scope.cancel()
+            if not done.done():
+                await asyncio.wait({done})
+            if not done.cancelled():
+                done.exception()  # seen: the caller has gone
+            raise
+
+    def spawn(self, job: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
+        """Start a trio task that looks after itself: what it raises would end every other."""
+        if self._nursery is None:
+            raise RuntimeError("trio does not run")
+        self._nursery.start_soon(job, *args)

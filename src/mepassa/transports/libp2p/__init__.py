@@ -1,0 +1,15 @@
+"""Direct paths over libp2p. Importing this loads libp2p (90 MB): only whoever starts a node does."""
+
+from mepassa.p2p.guest import TrioGuest
+from mepassa.p2p.host import DialFailure, ListenError
+from mepassa.transports.libp2p.transport import DialFailedError, Libp2pConfig, Libp2pTransport, ListenFacts
+
+__all__ = [
+    "DialFailedError",
+    "DialFailure",
+    "Libp2pConfig",
+    "Libp2pTransport",
+    "ListenError",
+    "ListenFacts",
+    "TrioGuest",
+]
