@@ -1,0 +1,14 @@
+/** Errors by code, in the reader's language: what happened, what it means, what to do. */
+
+import { ApiError } from "./api";
+import { isWordKey, t } from "./words.svelte";
+
+/** One sentence for a person. A code without own words shows the node's sentence. */
+export function sentence(error: { code: string; message: string }): string {
+  const key = `error.${error.code}`;
+  return isWordKey(key) ? t(key) : error.message || t("error.unknown");
+}
+
+export function asApiError(error: unknown): ApiError {
+  return error instanceof ApiError ? error : new ApiError({ code: "unknown", message: String(error), field: null });
+}

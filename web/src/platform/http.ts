@@ -1,0 +1,52 @@
+/** The local API over fetch, same origin; the node's cookie comes along by itself. */
+
+import { ApiError, type ErrorBody, type NodeApi } from "../model/api";
+
+/** One request. Throws `ApiError`: the node's own, or "Unreachable" / "Unauthorized". */
+export async function request<T>(method: string, path: string, body?: unknown): Promise<T> {
+  let response: Response;
+  try {
+    response = await fetch(path, {
+      method,
+      credentials: "same-origin",
+      cache: "no-store",
+      ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } }),
+    });
+  } catch {
+    throw new ApiError({ code: "Unreachable", message: "The node does not answer.", field: null });
+  }
+  if (response.status === 401) throw new ApiError({ code: "Unauthorized", message: "Not logged in.", field: null });
+  const text = await response.text().catch(() => "");
+  if (response.ok) return (text ? JSON.parse(text) : undefined) as T;
+  throw new ApiError(errorIn(text) ?? { code: "Unexpected", message: `HTTP ${response.status}`, field: null });
+}
+
+function errorIn(text: string): ErrorBody | null {
+  try {
+    const error = (JSON.parse(text) as { error?: Partial<ErrorBody> }).error;
+    return error?.code ? { code: error.code, message: error.message ?? "", field: error.field ?? null } : null;
+  } catch {
+    return null;
+  }
+}
+
+export function httpApi(root = "/api/v1"): NodeApi {
+  const chat = (id: string) => `${root}/chats/${encodeURIComponent(id)}`;
+  return {
+    me: () => request("GET", `${root}/me`),
+    health: () => request("GET", `${root}/health`),
+    chats: () => request("GET", `${root}/chats`),
+    messages: (id, limit, before) =>
+      request("GET", `${chat(id)}/messages?limit=${limit}${before ? `&before=${encodeURIComponent(before)}` : ""}`),
+    safetyNumber: (id) => request("GET", `${chat(id)}/safety_number`),
+    createInvite: (kind) => request("POST", `${root}/invites`, { kind }),
+    revokeInvite: (id) => request("DELETE", `${root}/invites/${encodeURIComponent(id)}`),
+    addContact: (link, direct) => request("POST", `${root}/contacts`, { link, direct }),
+    send: (id, clientId, text) => request("POST", `${chat(id)}/messages`, { client_id: clientId, text, reply_to: null }),
+    sendByServer: (id) => request("POST", `${root}/messages/${encodeURIComponent(id)}/send_by_server`),
+    accept: (id, direct) => request("POST", `${chat(id)}/accept`, { direct }),
+    block: (id) => request("POST", `${chat(id)}/block`),
+    markRead: (id, upTo) => request("POST", `${chat(id)}/read`, { up_to: upTo }),
+    setPolicy: (id, route) => request("PUT", `${chat(id)}/policy`, { route }),
+  };
+}
