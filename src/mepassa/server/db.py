@@ -1,0 +1,153 @@
+"""The home's database: `Db.run(fn)` is one transaction on the one thread that owns the connection.
+
+SQL is written once for two back ends: `$1` placeholders, ids as bytes, times as unix-ms integers. SQLite here, WAL with
+`synchronous=FULL`: when `run` returns, what it wrote is synced. Reads wait in the same queue as writes, so a
+transaction sees all that was asked for before it.
+"""
+
+import asyncio
+import queue
+import re
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mepassa.model.errors import DiskFullError
+from mepassa.server.schema import MIGRATIONS
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+PAGE_BYTES = 4096
+"""SQLite's default page."""
+PAGE_CACHE_KIB = 8 * 1024
+"""SQLite's page cache: the hot pages of a small home; more only moves the kernel's cache into our memory."""
+_FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC)
+"""What SQLite says when the disk (or its page limit) is full, or no longer takes a write."""
+
+
+@lru_cache(maxsize=512)
+def _to_sqlite(sql: str) -> str:
+    return re.sub(r"\$(\d+)", r"?\1", sql)
+
+
+class Tx:
+    """One open transaction. Only valid inside the function that was given it."""
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def rows(self, sql: str, *values: object) -> list[Row]:
+        return self._connection.execute(_to_sqlite(sql), values).fetchall()
+
+    def row(self, sql: str, *values: object) -> Row | None:
+        found: Row | None = self._connection.execute(_to_sqlite(sql), values).fetchone()
+        return found
+
+    def execute(self, sql: str, *values: object) -> int:
+        """How many rows it changed."""
+        return self._connection.execute(_to_sqlite(sql), values).rowcount
+
+    def execute_many(self, sql: str, rows: Iterable[Row]) -> int:
+        """How many rows all of them changed together."""
+        return self._connection.executemany(_to_sqlite(sql), rows).rowcount
+
+
+class Database:
+    """SQLite behind `ports.db.Db[Tx]`; without a thread (`inline`) for a virtual event loop, where `run` never waits."""
+
+    def __init__(self, path: Path, *, inline: bool = False, max_pages: int | None = None) -> None:
+        self._connection = _connect(path, max_pages)
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread: threading.Thread | None = None
+        if not inline:
+            self._thread = threading.Thread(target=self._work, name="mepassa-database", daemon=True)
+            self._thread.start()
+
+    async def run(self, work: Callable[[Tx], T]) -> T:
+        """`work` as one transaction; committed and synced on return. Raises `DiskFullError`, nothing changed."""
+        if self._thread is None:
+            return self._transact(work)
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def job() -> None:
+            try:
+                result = self._transact(work)
+            except BaseException as error:  # noqa: BLE001  # carried over to whoever awaits
+                loop.call_soon_threadsafe(_fail, future, error)
+            else:
+                loop.call_soon_threadsafe(_succeed, future, result)
+
+        self._jobs.put(job)
+        return await future
+
+    def _transact(self, work: Callable[[Tx], T]) -> T:
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(Tx(connection))
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+        except sqlite3.OperationalError as error:
+            if getattr(error, "sqlite_errorcode", None) in _FULL:
+                raise DiskFullError from error
+            raise
+        return result
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+    async def close(self) -> None:
+        """After everything asked for so far; idempotent."""
+        if self._thread is not None:
+            self._jobs.put(None)
+            await asyncio.to_thread(self._thread.join)
+            self._thread = None
+        self._connection.close()
+
+
+def _succeed(future: "asyncio.Future[T]", result: T) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: "asyncio.Future[T]", error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)
+
+
+def _connect(path: Path, max_pages: int | None) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    path.chmod(0o600)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(
+        "PRAGMA secure_delete = FAST"
+    )  # what was delivered is overwritten where that costs no extra write
+    connection.execute(f"PRAGMA cache_size = -{PAGE_CACHE_KIB}")
+    if max_pages is not None:
+        connection.execute(f"PRAGMA max_page_count = {max_pages}")
+    _migrate(connection)
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    """Bring the schema up, one transaction a step; the number of steps taken is kept in the file."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    for number, statements in enumerate(MIGRATIONS[version:], start=version + 1):
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in statements:
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {number}")
+        connection.execute("COMMIT")

@@ -1,0 +1,84 @@
+"""The home's folder: one process at a time, keys that only its owner can read."""
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from mepassa.identity import HomeKeyPair
+from mepassa.model.errors import FolderInUseError, InvalidInputError
+from mepassa.model.secret import SecretBytes
+from mepassa.ports.rng import Rng
+
+DATABASE = "home.db"
+HOME_KEY = "home-key"
+RELAY_SECRET = "relay-secret"  # noqa: S105  # a file's name
+
+
+class Folder:
+    """Held by a lock that the kernel releases when the process is gone, however it goes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+
+    def __enter__(self) -> Self:
+        """Raises `FolderInUseError`, or `InvalidInputError` where the folder cannot be made or written."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise InvalidInputError("The data folder cannot be written; choose another.", field="data") from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(handle)
+            raise FolderInUseError from error
+        self._lock = handle
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    @property
+    def database(self) -> Path:
+        return self.path / DATABASE
+
+    def home_key(self, rng: Rng) -> HomeKeyPair:
+        """The home's signing key, made at the first start. Losing the file means a new home to everyone."""
+        return HomeKeyPair(self._secret(HOME_KEY, lambda: rng.token(32)))
+
+    def relay_secret(self, rng: Rng) -> SecretBytes:
+        """Shared with the relay, as printable text: coturn takes the same as `--static-auth-secret`."""
+        return SecretBytes(self._secret(RELAY_SECRET, lambda: rng.token(32)).expose().hex().encode())
+
+    def _secret(self, name: str, make: Callable[[], bytes]) -> SecretBytes:
+        path = self.path / name
+        if not path.exists():
+            self._write(path, make().hex())
+        try:
+            return SecretBytes(bytes.fromhex(path.read_text().strip()))
+        except ValueError as error:
+            raise InvalidInputError(
+                f"The file {name} in the data folder is damaged; restore it.", field="data"
+            ) from error
+
+    def _write(self, path: Path, text: str) -> None:
+        """Whole or not at all, readable by its owner only."""
+        draft = path.with_suffix(".new")
+        draft.unlink(missing_ok=True)
+        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "w") as file:
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.rename(path)
+        folder = os.open(self.path, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)

@@ -1,0 +1,31 @@
+"""A device's side of homes: depositing at any (sealed), logged in at its own, and what comes before an account."""
+
+from mepassa.transports.mailbox.account import (
+    FetchedWellKnown,
+    Registration,
+    fetch_well_known,
+    register,
+    verify_well_known,
+)
+from mepassa.transports.mailbox.errors import LoginRefusedError, RegistrationRefusedError, WorkRefusedError
+from mepassa.transports.mailbox.own import HomeLogin, MailboxOwnHome
+from mepassa.transports.mailbox.sealed import SealedHome, SealedHomes
+from mepassa.transports.mailbox.sockets import DialHome, WebSocketDialer, check_home_url
+
+__all__ = [
+    "DialHome",
+    "FetchedWellKnown",
+    "HomeLogin",
+    "LoginRefusedError",
+    "MailboxOwnHome",
+    "Registration",
+    "RegistrationRefusedError",
+    "SealedHome",
+    "SealedHomes",
+    "WebSocketDialer",
+    "WorkRefusedError",
+    "check_home_url",
+    "fetch_well_known",
+    "register",
+    "verify_well_known",
+]

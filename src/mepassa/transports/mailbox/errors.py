@@ -1,0 +1,58 @@
+"""A home's refusals, as errors that the core knows.
+
+RemoteError ── RegistrationRefusedError   LoginRefusedError   WorkRefusedError
+"""
+
+from mepassa.model.envelope import MAX_REQUEST_ENVELOPE_BYTES
+from mepassa.model.errors import (
+    BusyError,
+    ConflictError,
+    DeviceListForkError,
+    DeviceListStaleError,
+    MailboxFullError,
+    MepassaError,
+    RemoteError,
+    SignatureError,
+    TokenRefusedError,
+    TooLargeError,
+)
+from mepassa.wire.mailbox import Refusal, Refused
+
+
+class RegistrationRefusedError(RemoteError):
+    sentence = "The home did not accept this registration; ask its host for an invite code, or check the one you have."
+
+
+class LoginRefusedError(RemoteError):
+    sentence = "The home does not know this device; it may have been removed from the account."
+
+
+class WorkRefusedError(RemoteError):
+    sentence = "The home did not accept the proof of work."
+
+
+def error_of(refused: Refused, size_bytes: int = 0) -> MepassaError:
+    """What to raise for a refusal; `size_bytes`: of what was offered, where it was too large."""
+    match refused.reason:
+        case Refusal.TOKEN:
+            return TokenRefusedError()
+        case Refusal.MAILBOX_FULL:
+            return MailboxFullError()
+        case Refusal.TOO_LARGE:
+            return TooLargeError(size_bytes, MAX_REQUEST_ENVELOPE_BYTES)
+        case Refusal.BUSY | Refusal.DISK_FULL:
+            return BusyError(refused.retry_after_s)
+        case Refusal.WORK:
+            return WorkRefusedError()
+        case Refusal.REGISTRATION:
+            return RegistrationRefusedError(field="invite")
+        case Refusal.LOGIN:
+            return LoginRefusedError()
+        case Refusal.SIGNATURE:
+            return SignatureError()
+        case Refusal.LIST_STALE:
+            return DeviceListStaleError()
+        case Refusal.LIST_FORK:
+            return DeviceListForkError()
+        case Refusal.LIMIT:
+            return ConflictError("The home keeps no more of these for one account.")

@@ -1,0 +1,244 @@
+"""docs/protocol/home.md, "Mailbox": deposit, deliver, acknowledge, in a real database, without sockets."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mepassa.model.envelope import SealedEnvelope
+from mepassa.model.errors import BusyError, MailboxFullError, TokenRefusedError
+from mepassa.model.ids import Address
+from mepassa.ports.mailbox import DepositOutcome, SignalOutcome
+from mepassa.testing import ManualClock
+from mepassa.testing.people import Listener
+from tests.server.home_world import EASY, eventually, home_world
+
+PATIENT = replace(EASY, elision_s=30.0)
+"""Waits for an acknowledgement longer than any test takes."""
+
+
+def sealed(*parts: object) -> SealedEnvelope:
+    return SealedEnvelope("/".join(map(str, parts)).encode())
+
+
+async def test_a_deposit_for_an_absent_device_is_stored_and_delivered_when_it_comes(tmp_path: Path) -> None:
+    async with home_world(tmp_path) as world:
+        bruno = await world.person()
+        outcome = await world.sender().deposit(bruno.own, sealed("chegou?"), bruno.delivery_token)
+        assert outcome is DepositOutcome.STORED
+        online = await world.online(bruno)
+        await online.listener.until_envelopes(1)
+        assert online.listener.envelopes == [sealed("chegou?")]
+
+
+async def test_a_deposit_for_a_connected_device_is_answered_by_its_acknowledgement_and_never_written(
+    tmp_path: Path,
+) -> None:
+    async with home_world(tmp_path, policy=PATIENT) as world:
+        bruno = await world.person()
+        online = await world.online(bruno)
+        await eventually(lambda: not world.session(bruno.own).behind)
+        commits = world.home.counters.commits
+        outcome = await world.sender().deposit(bruno.own, sealed("oi"), bruno.delivery_token)
+        assert outcome is DepositOutcome.DELIVERED
+        assert online.listener.envelopes == [sealed("oi")]
+        assert world.home.counters.commits == commits
+
+
+async def test_a_device_that_does_not_acknowledge_in_time_leaves_the_deposit_to_the_disk(tmp_path: Path) -> None:
+    async with home_world(tmp_path) as world:
+        bruno = await world.person()
+        online = await world.online(bruno, Listener(refuse={sealed("oi").raw}))
+        outcome = await world.sender().deposit(bruno.own, sealed("oi"), bruno.delivery_token)
+        assert outcome is DepositOutcome.STORED
+        assert await world.waiting() == 1
+        await online.leave()
+        again = await world.online(bruno)
+        await again.listener.until_envelopes(1)
+        await world.until_empty()
+
+
+async def test_what_is_acknowledged_is_deleted_and_not_delivered_again(tmp_path: Path) -> None:
+    async with home_world(tmp_path) as world:
+        bruno = await world.person()
+        sender = world.sender()
+        for number in range(5):
+            await sender.deposit(bruno.own, sealed(number), bruno.delivery_token)
+        online = await world.online(bruno)
+        await online.listener.until_envelopes(5)
+        await world.until_empty()
+        await online.leave()
+        again = await world.online(bruno)
+        await sender.deposit(bruno.own, sealed("last"), bruno.delivery_token)
+        await again.listener.until_envelopes(1)
+        assert again.listener.envelopes == [sealed("last")]
+
+
+async def test_the_same_envelope_deposited_twice_is_kept_once(tmp_path: Path) -> None:
+    async with home_world(tmp_path) as world:
+        bruno = await world.person()
+        sender = world.sender()
+        outcomes = await asyncio.gather(
+            *(sender.deposit(bruno.own, sealed("once"), bruno.delivery_token) for _ in range(5))
+        )
+        outcomes.append(await world.sender().deposit(bruno.own, sealed("once"), bruno.delivery_token))
+        assert set(outcomes) == {DepositOutcome.STORED}
+        assert await world.waiting() == 1
+
+
+async def test_order_within_one_depositing_connection_survives_coming_and_going(tmp_path: Path) -> None:
+    """Envelopes pushed at once, envelopes from disk and envelopes whose acknowledgement is late: one order."""
+    async with home_world(tmp_path) as world:
+        bruno = await world.person()
+        sender = world.sender()
+        deposits: list[asyncio.Task[DepositOutcome]] = []
+        listener = Listener()
+        for round_number in range(6):
+            online = await world.online(bruno, listener)
+            for number in range(40):
+                envelope = sealed(round_number, number, "x" * (number * 300))
+                deposits.append(asyncio.create_task(sender.deposit(bruno.own, envelope, bruno.delivery_token)))
+                if number % 7 == round_number:
+                    await asyncio.sleep(0)
+            await online.leave()
+        await asyncio.gather(*deposits)
+        online = await world.online(bruno, listener)
+        await world.until_empty()
+        first_seen = list(dict.fromkeys(tuple(map(int, each.raw.split(b"/")[:2])) for each in listener.envelopes))
+        assert first_seen == [(round_number, number) for round_number in range(6) for number in range(40)]
+
+
+async def test_a_slow_reader_has_one_window_in_flight_and_no_more(tmp_path: Path) -> None:
+    """Credit: 1 MiB is under way to a device that deals with nothing; the rest waits on disk."""
+    async with home_world(tmp_path) as world:
+        bruno = await world.person()
+        sender = world.sender()
+        stuck = asyncio.Event()
+
+        class Sleeper(Listener):
+            async def envelope_delivered(self, envelope: SealedEnvelope) -> None:
+                await stuck.wait()
+                await super().envelope_delivered(envelope)
+
+        online = await world.online(bruno, Sleeper())
+        size = 32 * 1024
+        envelopes = [SealedEnvelope(number.to_bytes(2) * (size // 2)) for number in range(64)]
+        await asyncio.gather(*(sender.deposit(bruno.own, each, bruno.delivery_token) for each in envelopes))
+        session = world.session(bruno.own)
+        in_flight = len(session.in_flight)
+        assert in_flight <= 1024 * 1024 // size + 1
+        stuck.set()
+        await online.listener.until_envelopes(64)
+        assert online.listener.envelopes == envelopes
+
+
+async def test_a_second_socket_of_the_same_device_replaces_the_first(tmp_path: Path) -> None:
+    async with home_world(tmp_path) as world:
+        bruno = await world.person()
+        first = await world.online(bruno)
+        second = await world.online(bruno)
+        await eventually(lambda: bool(first.listener.log_outs))
+        first.task.cancel()
+        await world.sender().deposit(bruno.own, sealed("to the second"), bruno.delivery_token)
+        await second.listener.until_envelopes(1)
+        assert world.home.counters.devices_online == 1
+
+
+async def test_a_connection_that_dies_with_envelopes_in_flight_loses_none(tmp_path: Path) -> None:
+    async with home_world(tmp_path, policy=PATIENT) as world:
+        bruno = await world.person()
+        online = await world.online(bruno)
+        await eventually(lambda: not world.session(bruno.own).behind)
+        world.streams[-1].cut()  # the device's network is gone, nobody has noticed
+        outcome = asyncio.create_task(world.sender().deposit(bruno.own, sealed("under way"), bruno.delivery_token))
+        await eventually(lambda: bool(world.session(bruno.own).in_flight))
+        await online.leave()
+        again = await world.online(bruno)
+        await again.listener.until_envelopes(1)
+        assert await outcome in {DepositOutcome.STORED, DepositOutcome.DELIVERED}
+
+
+async def test_a_full_mailbox_refuses_and_drops_nothing(tmp_path: Path) -> None:
+    async with home_world(tmp_path, policy=replace(EASY, mailbox_envelopes=3)) as world:
+        bruno = await world.person()
+        sender = world.sender()
+        for number in range(3):
+            await sender.deposit(bruno.own, sealed(number), bruno.delivery_token)
+        with pytest.raises(MailboxFullError):
+            await sender.deposit(bruno.own, sealed(3), bruno.delivery_token)
+        assert await sender.deposit(bruno.own, sealed(2), bruno.delivery_token) is DepositOutcome.STORED
+        online = await world.online(bruno)
+        await online.listener.until_envelopes(3)
+        await world.until_empty()
+        assert await sender.deposit(bruno.own, sealed(3), bruno.delivery_token)
+
+
+async def test_a_mailbox_is_full_by_bytes_too(tmp_path: Path) -> None:
+    async with home_world(tmp_path, policy=replace(EASY, mailbox_bytes=10_000)) as world:
+        bruno = await world.person()
+        sender = world.sender()
+        await sender.deposit(bruno.own, SealedEnvelope(bytes(6_000)), bruno.delivery_token)
+        with pytest.raises(MailboxFullError):
+            await sender.deposit(bruno.own, SealedEnvelope(b"x" * 6_000), bruno.delivery_token)
+        assert await sender.deposit(bruno.own, SealedEnvelope(bytes(3_999)), bruno.delivery_token)
+
+
+async def test_what_has_waited_fourteen_days_is_deleted(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with home_world(tmp_path, clock=clock) as world:
+        bruno = await world.person()
+        sender = world.sender()
+        await sender.deposit(bruno.own, sealed("old"), bruno.delivery_token)
+        clock.advance(days=13)
+        await sender.deposit(bruno.own, sealed("new"), bruno.delivery_token)
+        assert await world.home.mailboxes.expire() == 0
+        clock.advance(days=1, seconds=1)
+        assert await world.home.mailboxes.expire() == 1
+        online = await world.online(bruno)
+        await online.listener.until_envelopes(1)
+        assert online.listener.envelopes == [sealed("new")]
+
+
+async def test_a_full_disk_refuses_and_the_home_goes_on_when_there_is_room_again(tmp_path: Path) -> None:
+    """`PRAGMA max_page_count`: a real SQLITE_FULL. What was acknowledged stays; delivering makes room."""
+    async with home_world(tmp_path, max_pages=200) as world:
+        bruno = await world.person()
+        sender = world.sender()
+        stored: list[SealedEnvelope] = []
+        refused = False
+        for number in range(100):
+            envelope = SealedEnvelope(number.to_bytes(2) * 9_000)
+            try:
+                await sender.deposit(bruno.own, envelope, bruno.delivery_token)
+                stored.append(envelope)
+            except BusyError as error:
+                refused = error.retry_after_s > 0
+                break
+        assert stored
+        assert refused
+        online = await world.online(bruno)
+        await online.listener.until_envelopes(len(stored))
+        assert online.listener.envelopes == stored
+        await world.until_empty()
+        assert await sender.deposit(bruno.own, SealedEnvelope(bytes(18_000)), bruno.delivery_token)
+
+
+async def test_a_wrong_token_an_unknown_account_and_an_unknown_device_look_the_same(tmp_path: Path) -> None:
+    async with home_world(tmp_path) as world:
+        bruno = await world.person()
+        nobody = await world.person()
+        sender = world.sender()
+        strangers = [
+            (bruno.own, bytes(16)),
+            (Address(type(bruno.own.account)(bytes(16)), 1), bruno.delivery_token),
+            (Address(bruno.own.account, 2), bruno.delivery_token),
+            (nobody.own, bruno.delivery_token),
+            (bruno.own, bruno.signal_token),
+        ]
+        for to, token in strangers:
+            with pytest.raises(TokenRefusedError):
+                await sender.deposit(to, sealed("x"), token)
+            if token != bruno.signal_token:
+                assert await sender.signal(to, sealed("x"), token) is SignalOutcome.UNKNOWN
+        assert await world.waiting() == 0
