@@ -1,0 +1,56 @@
+"""The symmetric tools: HMAC and HKDF over SHA-256, AES-256 in CBC and CTR mode (RFC 2104, RFC 5869, SP 800-38A)."""
+
+import hmac
+from collections.abc import Callable
+
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import CBC, CTR
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from mepassa.crypto.errors import InvalidMessageError
+
+RandomBytes = Callable[[int], bytes]
+"""n -> n unpredictable bytes: `os.urandom`, or the `token` of an `Rng`. Chance is an argument."""
+
+ZERO_SALT = bytes(32)
+"""HKDF's salt when there is none (RFC 5869 §2.2)."""
+
+_SHA256 = SHA256()
+
+equal = hmac.compare_digest
+"""Constant-time comparison: for every MAC, tag and secret."""
+
+
+def hmac_sha256(key: bytes, data: bytes) -> bytes:
+    return hmac.digest(key, data, "sha256")
+
+
+def hkdf(salt: bytes, secret: bytes, info: bytes, length: int) -> bytes:
+    return HKDF(_SHA256, length, salt, info).derive(secret)
+
+
+def encrypt_cbc(key: bytes, iv: bytes, plaintext: bytes) -> bytes:
+    """AES-256-CBC with PKCS7 padding."""
+    padding = 16 - len(plaintext) % 16
+    encryptor = Cipher(AES(key), CBC(iv)).encryptor()
+    return encryptor.update(plaintext + bytes([padding]) * padding) + encryptor.finalize()
+
+
+def decrypt_cbc(key: bytes, iv: bytes, ciphertext: bytes) -> bytes:
+    """Raises `InvalidMessageError` for bad length or padding; call it only after the MAC has passed."""
+    if not ciphertext or len(ciphertext) % 16:
+        raise InvalidMessageError
+    decryptor = Cipher(AES(key), CBC(iv)).decryptor()
+    padded = decryptor.update(ciphertext) + decryptor.finalize()
+    padding = padded[-1]
+    if not 1 <= padding <= 16 or padded[-padding:] != bytes([padding]) * padding:
+        raise InvalidMessageError
+    return padded[:-padding]
+
+
+def apply_ctr(key: bytes, data: bytes) -> bytes:
+    """AES-256-CTR from a zero counter, both ways: every key is used for one message only."""
+    encryptor = Cipher(AES(key), CTR(bytes(16))).encryptor()
+    return encryptor.update(data) + encryptor.finalize()

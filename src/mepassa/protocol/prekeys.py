@@ -1,0 +1,182 @@
+"""Prekeys: made, published, found again, and ended (docs/protocol/session.md, "Prekeys").
+
+Every function works inside the caller's transaction, on its `PrekeyStore`.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
+
+from mepassa.crypto.kem import KYBER_SEED_BYTES, KyberKeyPair
+from mepassa.crypto.keys import EC_PRIVATE_BYTES, EcKeyPair
+from mepassa.model.ids import Timestamp
+from mepassa.model.prekeys import LAST_RESORT_ID_BASE, KyberPrekey, OneTimePrekey, PrekeyUpload, SignedPrekey
+from mepassa.model.secret import SecretBytes
+from mepassa.ports.rng import Rng
+from mepassa.ports.stores import PrekeyKind, PrekeyRow, PrekeyStore
+from mepassa.protocol.parties import LocalIdentity
+
+ONE_TIME_COUNT = 100
+"""One-time prekeys of each kind that a home holds for a device."""
+REFILL_BELOW = 25
+"""One-time prekeys of a kind left at the home when new ones are uploaded."""
+ROTATE_AFTER_MS = 7 * 86_400_000
+"""Age at which the signed prekey and the last-resort Kyber prekey are replaced."""
+KEEP_MS = 30 * 86_400_000
+"""How long the private half of a replaced one stays: an envelope waits 14 days, and a sender may hold a bundle longer."""
+
+
+# --- opening -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LastResortUse:
+    """What is remembered of a session made with a last-resort Kyber prekey, for as long as that prekey is kept."""
+
+    kyber_id: int
+    signed_id: int
+    base_key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumedPrekeys:
+    """What opening a message has used up; `consume` it in the transaction that commits the message."""
+
+    one_time_id: int | None = None
+    kyber_id: int | None = None
+    """A one-time one."""
+    last_resort: LastResortUse | None = None
+
+
+class PrekeyLookup(Protocol):
+    """Where private prekeys are found while a message is being opened. `StoredPrekeys` is the one in a database."""
+
+    def one_time(self, prekey_id: int) -> SecretBytes | None: ...
+
+    def signed(self, prekey_id: int) -> SecretBytes | None: ...
+
+    def kyber(self, prekey_id: int) -> SecretBytes | None: ...
+
+    def last_resort_used(self, use: LastResortUse) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPrekeys:
+    """The `PrekeyLookup` over a device's own store."""
+
+    store: PrekeyStore
+
+    def one_time(self, prekey_id: int) -> SecretBytes | None:
+        return self._secret(PrekeyKind.ONE_TIME, prekey_id)
+
+    def signed(self, prekey_id: int) -> SecretBytes | None:
+        return self._secret(PrekeyKind.SIGNED, prekey_id)
+
+    def kyber(self, prekey_id: int) -> SecretBytes | None:
+        return self._secret(kyber_kind(prekey_id), prekey_id)
+
+    def last_resort_used(self, use: LastResortUse) -> bool:
+        return self.store.last_resort_used(use.kyber_id, use.signed_id, use.base_key)
+
+    def _secret(self, kind: PrekeyKind, prekey_id: int) -> SecretBytes | None:
+        row = self.store.prekey(kind, prekey_id)
+        return None if row is None else row.secret
+
+
+def consume(store: PrekeyStore, consumed: ConsumedPrekeys) -> None:
+    """Delete what was for one use, remember what was not."""
+    if consumed.one_time_id is not None:
+        store.delete_prekey(PrekeyKind.ONE_TIME, consumed.one_time_id)
+    if consumed.kyber_id is not None:
+        store.delete_prekey(PrekeyKind.KYBER_ONE_TIME, consumed.kyber_id)
+    if (use := consumed.last_resort) is not None:
+        store.put_last_resort_use(use.kyber_id, use.signed_id, use.base_key)
+
+
+# --- making ------------------------------------------------------------------------------------------------------------
+
+
+def kyber_kind(prekey_id: int) -> PrekeyKind:
+    return PrekeyKind.KYBER_LAST_RESORT if prekey_id >= LAST_RESORT_ID_BASE else PrekeyKind.KYBER_ONE_TIME
+
+
+def generate(kind: PrekeyKind, prekey_id: int, *, now_ms: int, rng: Rng) -> PrekeyRow:
+    """`secret`: an X25519 scalar, 32 bytes, or for Kyber the ML-KEM-1024 seed, 64 bytes."""
+    ec = kind in {PrekeyKind.ONE_TIME, PrekeyKind.SIGNED}
+    secret = SecretBytes(rng.token(EC_PRIVATE_BYTES if ec else KYBER_SEED_BYTES))
+    return PrekeyRow(kind, prekey_id, secret, Timestamp(now_ms))
+
+
+def publish_one_time(row: PrekeyRow) -> OneTimePrekey:
+    return OneTimePrekey(row.id, EcKeyPair(row.secret.expose()).public)
+
+
+def publish_signed(own: LocalIdentity, row: PrekeyRow) -> SignedPrekey:
+    public = EcKeyPair(row.secret.expose()).public
+    return SignedPrekey(row.id, public, own.key.sign(public))
+
+
+def publish_kyber(own: LocalIdentity, row: PrekeyRow) -> KyberPrekey:
+    public = KyberKeyPair(row.secret.expose()).public
+    return KyberPrekey(row.id, public, own.key.sign(public))
+
+
+def prepare_upload(
+    store: PrekeyStore,
+    own: LocalIdentity,
+    *,
+    one_time_left: int,
+    kyber_left: int,
+    now_ms: int,
+    rng: Rng,
+    replace: bool = False,
+) -> PrekeyUpload:
+    """What to give the home now: one-time keys up to 100 where fewer than 25 are left, signed and last-resort ones,
+    new when theirs is a week old. With `replace` everything is new (first log-in, rolled-back database).
+
+    New rows are in the store when this returns; commit before uploading. Uploading twice does no harm.
+    """
+    signed = _current(store, PrekeyKind.SIGNED, replace=replace, now_ms=now_ms, rng=rng)
+    last_resort = _current(store, PrekeyKind.KYBER_LAST_RESORT, replace=replace, now_ms=now_ms, rng=rng)
+    wanted = {PrekeyKind.ONE_TIME: one_time_left, PrekeyKind.KYBER_ONE_TIME: kyber_left}
+    fresh = {kind: _new(store, kind, _missing(left, replace=replace), now_ms, rng) for kind, left in wanted.items()}
+    return PrekeyUpload(
+        publish_signed(own, signed),
+        publish_kyber(own, last_resort),
+        tuple(publish_one_time(row) for row in fresh[PrekeyKind.ONE_TIME]),
+        tuple(publish_kyber(own, row) for row in fresh[PrekeyKind.KYBER_ONE_TIME]),
+        replace,
+    )
+
+
+def end_old_prekeys(store: PrekeyStore, now_ms: int) -> None:
+    """Delete signed and last-resort prekeys that were replaced more than 30 days ago."""
+    for kind in (PrekeyKind.SIGNED, PrekeyKind.KYBER_LAST_RESORT):
+        rows = store.prekeys(kind)
+        for row, successor in pairwise(rows):
+            if now_ms - successor.created_ms >= KEEP_MS:
+                store.delete_prekey(kind, row.id)
+
+
+def _missing(left: int, *, replace: bool) -> int:
+    if replace:
+        return ONE_TIME_COUNT
+    return ONE_TIME_COUNT - left if left < REFILL_BELOW else 0
+
+
+def _current(store: PrekeyStore, kind: PrekeyKind, *, replace: bool, now_ms: int, rng: Rng) -> PrekeyRow:
+    """The newest of its kind, or a new one when that is due."""
+    rows = store.prekeys(kind)
+    if rows and not replace and 0 <= now_ms - rows[-1].created_ms < ROTATE_AFTER_MS:
+        return rows[-1]
+    return _new(store, kind, 1, now_ms, rng)[0]
+
+
+def _new(store: PrekeyStore, kind: PrekeyKind, count: int, now_ms: int, rng: Rng) -> list[PrekeyRow]:
+    if count == 0:
+        return []
+    first = store.next_prekey_id(kind, count, LAST_RESORT_ID_BASE if kind is PrekeyKind.KYBER_LAST_RESORT else 1)
+    rows = [generate(kind, first + place, now_ms=now_ms, rng=rng) for place in range(count)]
+    for row in rows:
+        store.put_prekey(row)
+    return rows

@@ -1,0 +1,217 @@
+// The official library behind JSON lines: one request a line on stdin, one answer a line on stdout.
+// A black box for tests only. Bytes travel as base64; an error comes back as {"error", "code"}.
+import { createInterface } from 'node:readline';
+import * as signal from '@signalapp/libsignal-client';
+
+const encode = (bytes) => Buffer.from(bytes).toString('base64');
+const decode = (text) => new Uint8Array(Buffer.from(text, 'base64'));
+const publicKey = (text) => signal.PublicKey.deserialize(decode(text));
+const address = ([name, device]) => signal.ProtocolAddress.new(name, device);
+
+// --- stores: in memory, serialised like real ones; an unknown id throws ------------------------------------------------
+
+class Sessions extends signal.SessionStore {
+  records = new Map();
+  async saveSession(name, record) { this.records.set(name.toString(), record.serialize()); }
+  async getSession(name) {
+    const saved = this.records.get(name.toString());
+    return saved ? signal.SessionRecord.deserialize(saved) : null;
+  }
+  async getExistingSessions(names) { return Promise.all(names.map((name) => this.getSession(name))); }
+}
+
+class Identities extends signal.IdentityKeyStore {
+  known = new Map();
+  constructor(key, registrationId) { super(); this.key = key; this.registrationId = registrationId; }
+  async getIdentityKey() { return this.key; }
+  async getLocalRegistrationId() { return this.registrationId; }
+  async saveIdentity(name, key) { this.known.set(name.toString(), key); return 0; }
+  async isTrustedIdentity() { return true; }
+  async getIdentity(name) { return this.known.get(name.toString()) ?? null; }
+}
+
+const take = (map, id) => {
+  if (!map.has(id)) throw new Error(`unknown prekey ${id}`);
+  return map.get(id);
+};
+
+class Prekeys extends signal.PreKeyStore {
+  keys = new Map();
+  async savePreKey(id, record) { this.keys.set(id, record); }
+  async getPreKey(id) { return take(this.keys, id); }
+  async removePreKey(id) { this.keys.delete(id); }
+}
+
+class SignedPrekeys extends signal.SignedPreKeyStore {
+  keys = new Map();
+  async saveSignedPreKey(id, record) { this.keys.set(id, record); }
+  async getSignedPreKey(id) { return take(this.keys, id); }
+}
+
+class KyberPrekeys extends signal.KyberPreKeyStore {
+  keys = new Map();
+  async saveKyberPreKey(id, record) { this.keys.set(id, record); }
+  async getKyberPreKey(id) { return take(this.keys, id); }
+  async markKyberPreKeyUsed() {}
+}
+
+// --- people ------------------------------------------------------------------------------------------------------------
+
+const people = new Map();
+const find = (id) => people.get(id);
+const when = (now) => (now === undefined ? new Date() : new Date(now));
+
+function makeBundle(b) {
+  return signal.PreKeyBundle.new(
+    b.registration_id, b.device,
+    b.one_time_id ?? null, b.one_time ? publicKey(b.one_time) : null,
+    b.signed_id, publicKey(b.signed), decode(b.signed_signature),
+    publicKey(b.identity_key),
+    b.kyber_id, signal.KEMPublicKey.deserialize(decode(b.kyber)), decode(b.kyber_signature),
+  );
+}
+
+async function decryptMessage(me, peer, type, body) {
+  const { sessions, identities } = me;
+  if (type === 3) {
+    const message = signal.PreKeySignalMessage.deserialize(decode(body));
+    return signal.signalDecryptPreKey(
+      message, address(peer), me.address, sessions, identities, me.prekeys, me.signedPrekeys, me.kyberPrekeys);
+  }
+  return signal.signalDecrypt(signal.SignalMessage.deserialize(decode(body)), address(peer), me.address, sessions, identities);
+}
+
+const commands = {
+  async create({ id, name, device }) {
+    const key = signal.PrivateKey.generate();
+    people.set(id, {
+      address: signal.ProtocolAddress.new(name, device),
+      account: signal.PrivateKey.generate(),
+      sessions: new Sessions(), identities: new Identities(key, 1234),
+      prekeys: new Prekeys(), signedPrekeys: new SignedPrekeys(), kyberPrekeys: new KyberPrekeys(), nextId: 1,
+    });
+    const me = find(id);
+    return { identity_key: encode(key.getPublicKey().serialize()), root: encode(me.account.getPublicKey().serialize()) };
+  },
+
+  async bundle({ id, one_time }) {
+    const me = find(id), number = me.nextId++, key = me.identities.key;
+    const once = signal.PrivateKey.generate(), signed = signal.PrivateKey.generate(), kyber = signal.KEMKeyPair.generate();
+    const signedSignature = key.sign(signed.getPublicKey().serialize());
+    const kyberSignature = key.sign(kyber.getPublicKey().serialize());
+    await me.prekeys.savePreKey(number, signal.PreKeyRecord.new(number, once.getPublicKey(), once));
+    await me.signedPrekeys.saveSignedPreKey(
+      number, signal.SignedPreKeyRecord.new(number, 1, signed.getPublicKey(), signed, signedSignature));
+    await me.kyberPrekeys.saveKyberPreKey(number, signal.KyberPreKeyRecord.new(number, 1, kyber, kyberSignature));
+    return {
+      registration_id: 1234, device: me.address.deviceId(), identity_key: encode(key.getPublicKey().serialize()),
+      signed_id: number, signed: encode(signed.getPublicKey().serialize()), signed_signature: encode(signedSignature),
+      kyber_id: number, kyber: encode(kyber.getPublicKey().serialize()), kyber_signature: encode(kyberSignature),
+      ...(one_time === false ? {} : { one_time_id: number, one_time: encode(once.getPublicKey().serialize()) }),
+    };
+  },
+
+  async initiate({ id, peer, bundle, now }) {
+    const me = find(id);
+    await signal.processPreKeyBundle(makeBundle(bundle), address(peer), me.address, me.sessions, me.identities, when(now));
+    return {};
+  },
+
+  async encrypt({ id, peer, plaintext, now }) {
+    const me = find(id);
+    const message = await signal.signalEncrypt(
+      decode(plaintext), address(peer), me.address, me.sessions, me.identities, when(now));
+    return { type: message.type(), body: encode(message.serialize()) };
+  },
+
+  async decrypt({ id, peer, type, body }) {
+    return { plaintext: encode(await decryptMessage(find(id), peer, type, body)) };
+  },
+
+  async archive({ id, peer }) {
+    const me = find(id), record = await me.sessions.getSession(address(peer));
+    record.archiveCurrentState();
+    await me.sessions.saveSession(address(peer), record);
+    return {};
+  },
+
+  async current_key_is({ id, peer, key }) {
+    const record = await find(id).sessions.getSession(address(peer));
+    return { yes: record.currentRatchetKeyMatches(publicKey(key)) };
+  },
+
+  // --- sealed sender and certificates ---
+
+  async certificate({ id, expires }) {
+    const me = find(id), key = me.identities.key;
+    const server = signal.ServerCertificate.new(me.address.deviceId(), key.getPublicKey(), me.account);
+    const sender = signal.SenderCertificate.new(
+      me.address.name(), null, me.address.deviceId(), key.getPublicKey(), expires, server, key);
+    return { certificate: encode(sender.serialize()) };
+  },
+
+  async validate({ certificate, root, now }) {
+    return { yes: signal.SenderCertificate.deserialize(decode(certificate)).validate(publicKey(root), now) };
+  },
+
+  async seal({ id, peer, plaintext, certificate }) {
+    const me = find(id);
+    const sealed = await signal.sealedSenderEncryptMessage(
+      decode(plaintext), address(peer), signal.SenderCertificate.deserialize(decode(certificate)), me.sessions, me.identities);
+    return { sealed: encode(sealed) };
+  },
+
+  async open({ id, sealed, root, now }) {
+    const me = find(id);
+    const result = await signal.sealedSenderDecryptMessage(
+      decode(sealed), publicKey(root), now, null, me.address.name(), me.address.deviceId(),
+      me.sessions, me.identities, me.prekeys, me.signedPrekeys, me.kyberPrekeys);
+    return { plaintext: encode(result.message()), sender: result.senderUuid(), device: result.deviceId() };
+  },
+
+  async unseal({ id, sealed }) {
+    const content = await signal.sealedSenderDecryptToUsmc(decode(sealed), find(id).identities);
+    return {
+      type: content.msgType(), body: encode(content.contents()), hint: content.contentHint(),
+      sender: content.senderCertificate().senderUuid(), device: content.senderCertificate().senderDeviceId(),
+    };
+  },
+
+  async seal_error({ id, peer, type, body, timestamp, device, certificate }) {
+    const error = signal.DecryptionErrorMessage.forOriginal(decode(body), type, timestamp, device);
+    const content = signal.UnidentifiedSenderMessageContent.new(
+      signal.PlaintextContent.from(error).asCiphertextMessage(),
+      signal.SenderCertificate.deserialize(decode(certificate)), 2, null);
+    return { sealed: encode(await signal.sealedSenderEncrypt(content, address(peer), find(id).identities)) };
+  },
+
+  async read_error({ content }) {
+    const plaintext = signal.PlaintextContent.deserialize(decode(content));
+    const error = signal.DecryptionErrorMessage.extractFromSerializedBody(plaintext.body());
+    const key = error.ratchetKey();
+    return { timestamp: error.timestamp(), device: error.deviceId(), ratchet_key: key ? encode(key.serialize()) : null };
+  },
+
+  // --- keys ---
+
+  async fingerprint({ iterations, own_id, own_key, other_id, other_key }) {
+    const print = signal.Fingerprint.new(
+      iterations, 2, decode(own_id), publicKey(own_key), decode(other_id), publicKey(other_key));
+    return { digits: print.displayableFingerprint().toString(), scannable: encode(print.scannableFingerprint().toBuffer()) };
+  },
+
+  async sign({ id, message }) { return { signature: encode(find(id).identities.key.sign(decode(message))) }; },
+
+  async verify({ key, message, signature }) { return { yes: publicKey(key).verify(decode(message), decode(signature)) }; },
+};
+
+for await (const line of createInterface({ input: process.stdin })) {
+  const request = JSON.parse(line);
+  let answer;
+  try {
+    answer = await commands[request.command](request);
+  } catch (error) {
+    answer = { error: String(error.message ?? error), code: error.code ?? null };
+  }
+  process.stdout.write(`${JSON.stringify(answer)}\n`);
+}
