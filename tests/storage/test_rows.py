@@ -169,6 +169,12 @@ def test_messages_that_come_in_reverse_all_find_their_place(db: InlineDb) -> Non
     assert [row.sender_seq for row in db.run_now(lambda tx: tx.messages(BETO, None, 1000))] == list(range(1, 101))
 
 
+def test_a_sender_who_counts_anew_is_shown_where_its_clock_says(db: InlineDb) -> None:
+    for number, seq in ((1, 8), (2, 9), (3, 4)):
+        db.run_now(lambda tx, number=number, seq=seq: tx.insert_message(text(number, seq)))
+    assert [row.text for row in db.run_now(lambda tx: tx.messages(BETO, None, 9))] == ["m1", "m2", "m3"]
+
+
 def test_a_page_is_the_newest_before_a_message_oldest_first(db: InlineDb) -> None:
     for number in range(1, 8):
         db.run_now(lambda tx, number=number: tx.insert_message(text(number, number)))

@@ -74,8 +74,9 @@ class Courier(Protocol):
         a later one (stored as insurance, then sent) only lifts the record. REQUEST and `stored_only` items go to the
         home alone; a CONTROL item takes a live path or is deposited, and never starts an attempt for a path.
 
-        One call at a time for a device, other devices meanwhile. Rows that come while this runs wait for its return:
-        what should go on in the background is the courier's own task.
+        Rows that become due while this runs come in another call, at the same time; a row is in one running call at a
+        time, with one exception: "send by server" calls again for an envelope, with `stored_only`, while the first
+        call may still wait for a path. An item that was not reported when this returns is put off and tried again.
         """
         ...
 

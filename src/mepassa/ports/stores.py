@@ -4,6 +4,7 @@ Implemented by `storage.tx` over SQLCipher. Nothing here is asynchronous: a mach
 that one step changes is committed together or not at all (docs/protocol/delivery.md).
 """
 
+import hashlib
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Protocol
@@ -187,8 +188,8 @@ class Invite:
 
     @property
     def id(self) -> bytes:
-        """The first half of the token names it on this device; the home sees neither."""
-        return self.token[:8]
+        """16 bytes that name it on this device and tell nothing of the token."""
+        return hashlib.sha256(b"mepassa invite id" + self.token).digest()[:16]
 
     def live(self, now_ms: Timestamp) -> bool:
         return not self.revoked and self.uses_left > 0 and now_ms < self.expires_ms
@@ -307,7 +308,8 @@ class MessageStore(Protocol):
     def message_by_client_id(self, client_id: bytes) -> MessageRow | None: ...
 
     def insert_message(self, row: MessageRow) -> None:
-        """At the end of its chat, but within one sender by rising `sender_seq` (0 = no order asked)."""
+        """At the end of its chat, but before what the same sender wrote later: by `sender_seq` (0 = no order asked)
+        and `sent_at_ms`."""
         ...
 
     def update_message(self, row: MessageRow) -> None: ...

@@ -72,14 +72,18 @@ class MessageRows(Rows):
         )
 
     def _position(self, row: MessageRow) -> int:
-        """After everything in the chat, but before what the same sender wrote later."""
+        """After everything in the chat, but before what the same sender wrote later.
+
+        Later by number *and* by the sender's clock: a sender restored from a copy gives its numbers a second time.
+        """
         later = None
         if row.sender_seq:
             later = self._one(
-                "SELECT min(position) FROM messages WHERE chat = ? AND sender = ? AND sender_seq > ?",
+                "SELECT min(position) FROM messages WHERE chat = ? AND sender = ? AND sender_seq > ? AND sent_at_ms >= ?",
                 row.chat.raw,
                 row.sender.raw,
                 row.sender_seq,
+                row.sent_at_ms,
             )
         if later is None or later[0] is None:
             newest = self._one("SELECT max(position) FROM messages WHERE chat = ?", row.chat.raw)

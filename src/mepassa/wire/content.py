@@ -75,6 +75,11 @@ def decode_content(data: bytes) -> Content:
     )
 
 
+def rewrite(content: Content, *, body: Body | None = None, resend_of: EnvelopeId | None = None) -> Content:
+    """The same content with another body, or marked as the resend of an envelope."""
+    return msgspec.structs.replace(content, body=body or content.body, resend_of=resend_of or content.resend_of)
+
+
 def _decode_body(raw: bytes) -> Body:
     tag = _tag(raw)
     return _BODY.decode(b"\x92\x01" + raw) if tag in _KNOWN_TAGS else UnknownBody(tag)

@@ -1,0 +1,195 @@
+"""What a person can ask of this node: every command is one transaction, then whoever acts on it is woken."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mepassa.client.courier import Homes
+from mepassa.client.outbox import Outbox
+from mepassa.client.upkeep import Upkeep
+from mepassa.crypto.safety_number import safety_number
+from mepassa.model.card import Card
+from mepassa.model.errors import InvalidInputError, MalformedError, NotFoundError
+from mepassa.model.ids import AccountId, MessageId
+from mepassa.model.route import Policy
+from mepassa.model.status import ChatState
+from mepassa.ports.clock import Clock
+from mepassa.ports.db import Db
+from mepassa.ports.mailbox import HomeAddress
+from mepassa.ports.rng import Rng
+from mepassa.ports.stores import Contact, Invite, InviteKind, MessageRow, OwnAccount, Tx
+from mepassa.protocol import contacts, delivery, receipts
+from mepassa.wire.card import card_to_link, card_to_scheme_link, decode_link
+
+MAX_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class InviteLink:
+    invite: Invite
+    link: str
+    scheme_link: str
+
+
+class Messenger:
+    """Raises classes of `model.errors`; every message is a sentence for the person."""
+
+    def __init__(
+        self,
+        db: Db[Tx],
+        homes: Homes,
+        outbox: Outbox,
+        upkeep: Upkeep,
+        *,
+        clock: Clock,
+        rng: Rng,
+        on_change: Callable[[], None] = lambda: None,
+        on_contacts: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_change`: the event log has grown. `on_contacts`: keys, tokens, lists or states may have changed."""
+        self._db, self._homes, self._outbox, self._upkeep = db, homes, outbox, upkeep
+        self._clock, self._rng = clock, rng
+        self._on_change, self._on_contacts = on_change, on_contacts
+
+    # --- looking -----------------------------------------------------------------------------------------------------
+
+    async def me(self) -> OwnAccount:
+        return await self._db.run(lambda tx: tx.own())
+
+    async def chats(self) -> tuple[Contact, ...]:
+        """In every state, newest activity first."""
+        return await self._db.run(lambda tx: tx.contacts())
+
+    async def chat(self, chat: AccountId) -> Contact:
+        return await self._db.run(lambda tx: contacts.require(tx, chat))
+
+    async def messages(self, chat: AccountId, before: MessageId | None, limit: int) -> tuple[MessageRow, ...]:
+        """The newest `limit` (1..1000) before that message, oldest first."""
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidInputError(f"limit is 1 to {MAX_PAGE}.", field="limit")
+
+        def work(tx: Tx) -> tuple[MessageRow, ...]:
+            contacts.require(tx, chat)
+            if before is not None and ((row := tx.message(before)) is None or row.chat != chat):
+                raise NotFoundError("There is no such message in this chat.", field="before")
+            return tx.messages(chat, before, limit)
+
+        return await self._db.run(work)
+
+    async def message(self, message_id: MessageId) -> MessageRow:
+        row = await self._db.run(lambda tx: tx.message(message_id))
+        if row is None:
+            raise NotFoundError("There is no such message.")
+        return row
+
+    async def safety_number(self, chat: AccountId) -> str:
+        """60 digits, the same on both sides."""
+        own, contact = await self._db.run(lambda tx: (tx.own(), contacts.require(tx, chat)))
+        return safety_number(own.root_key, own.address.account, contact.root_key, contact.account).digits
+
+    # --- messages ----------------------------------------------------------------------------------------------------
+
+    async def send_text(
+        self, chat: AccountId, client_id: bytes, text: str, reply_to: MessageId | None = None
+    ) -> MessageRow:
+        """The same `client_id` again gives the same message."""
+        row = await self._db.run(
+            lambda tx: delivery.compose_text(
+                tx, chat, text, client_id=client_id, reply_to=reply_to, now_ms=self._clock.now_ms(), rng=self._rng
+            )
+        )
+        self._changed(chat)
+        return row
+
+    async def send_again(self, message_id: MessageId) -> MessageRow:
+        """A failed one: new envelopes, the same message."""
+        row = await self._db.run(lambda tx: delivery.send_again(tx, message_id, self._clock.now_ms(), self._rng))
+        self._changed(row.chat)
+        return row
+
+    async def send_by_server(self, message_id: MessageId) -> MessageRow:
+        """Do not wait for a path any more."""
+
+        def work(tx: Tx) -> tuple[MessageRow, tuple[int, ...]]:
+            row = delivery.send_by_server(tx, message_id, self._clock.now_ms(), self._rng)
+            return row, tuple(entry.id for entry in tx.outbox(row.chat) if entry.message_id == message_id)
+
+        row, rows = await self._db.run(work)
+        self._outbox.send_by_server(row.chat, rows)
+        self._on_change()
+        return row
+
+    async def mark_read(self, chat: AccountId, up_to: MessageId) -> Contact:
+        def work(tx: Tx) -> Contact:
+            contact = contacts.require(tx, chat)
+            if (row := tx.message(up_to)) is None or row.chat != chat:
+                raise NotFoundError("There is no such message in this chat.", field="up_to")
+            receipts.mark_read(tx, contact, up_to, self._clock.now_ms(), self._rng)
+            return contact
+
+        contact = await self._db.run(work)
+        self._changed(chat)
+        return contact
+
+    # --- contacts ----------------------------------------------------------------------------------------------------
+
+    async def create_invite(self, kind: InviteKind) -> InviteLink:
+        def work(tx: Tx) -> tuple[Invite, Card]:
+            invite = contacts.create_invite(tx, kind, self._clock.now_ms(), self._rng)
+            return invite, contacts.invite_card(tx.own(), invite)
+
+        invite, card = await self._db.run(work)
+        self._upkeep.wake()
+        return InviteLink(invite, card_to_link(card), card_to_scheme_link(card))
+
+    async def revoke_invite(self, invite_id: bytes) -> None:
+        await self._db.run(lambda tx: contacts.revoke_invite(tx, invite_id))
+        self._upkeep.wake()
+
+    async def add_contact(self, link: str, *, direct: bool = True) -> Contact:
+        """Ask the card's home who that is, then make the chat. Raises also `HomeUnreachableError`, `TokenRefusedError`,
+        `SignatureError`: then nothing was kept."""
+        try:
+            card = decode_link(link)
+        except MalformedError as error:
+            raise InvalidInputError(error.message, field="link") from error
+        own = await self.me()
+        account = contacts.check_card(own, card, direct=direct)
+        known = await self._db.run(lambda tx: tx.contact(account))
+        if known is not None and known.state is ChatState.ACCEPTED:
+            return known
+        home = self._homes.recipient(HomeAddress(card.home_url, card.home_key))
+        fetched = await home.fetch_account(account, card.invite_token, prekeys=False)
+        contact = await self._db.run(
+            lambda tx: contacts.add_card(
+                tx, card, fetched.device_list, direct=direct, now_ms=self._clock.now_ms(), rng=self._rng
+            )
+        )
+        self._contact_changed(account)
+        return contact
+
+    async def accept(self, chat: AccountId, *, direct: bool = True) -> Contact:
+        """`direct` False: only through servers; possible where both have the same home, else `UnsupportedError`."""
+        contact = await self._db.run(
+            lambda tx: contacts.accept(tx, chat, direct=direct, now_ms=self._clock.now_ms(), rng=self._rng)
+        )
+        self._contact_changed(chat)
+        return contact
+
+    async def block(self, chat: AccountId) -> Contact:
+        contact = await self._db.run(lambda tx: contacts.block(tx, chat, self._clock.now_ms(), self._rng))
+        self._contact_changed(chat)
+        return contact
+
+    async def set_policy(self, chat: AccountId, policy: Policy) -> Contact:
+        contact = await self._db.run(lambda tx: contacts.set_policy(tx, chat, policy, self._clock.now_ms(), self._rng))
+        self._contact_changed(chat)
+        return contact
+
+    def _changed(self, chat: AccountId) -> None:
+        self._outbox.wake(chat)
+        self._on_change()
+
+    def _contact_changed(self, chat: AccountId) -> None:
+        self._changed(chat)
+        self._upkeep.wake()
+        self._on_contacts()

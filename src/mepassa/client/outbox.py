@@ -1,0 +1,240 @@
+"""Owns what waits to be sent, from the commit that made it to the report that ends it."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar, assert_never
+
+from mepassa.client.courier import (
+    Courier,
+    DepositCourier,
+    Homes,
+    OutboxItem,
+    Outcome,
+    Refused,
+    Report,
+    Sent,
+    Stored,
+)
+from mepassa.model.errors import BusyError, DiskFullError, MepassaError
+from mepassa.model.ids import AccountId, Address
+from mepassa.ports.clock import Clock
+from mepassa.ports.db import Db
+from mepassa.ports.rng import Rng
+from mepassa.ports.stores import Contact, OutboxKind, OutboxRow, Tx
+from mepassa.protocol import delivery
+from mepassa.protocol.delivery import Ready
+from mepassa.protocol.status import StatusEvent
+from mepassa.protocol.tokens import token_for
+
+__all__ = [
+    "Courier",
+    "DepositCourier",
+    "Homes",
+    "Outbox",
+    "OutboxItem",
+    "OutboxKind",
+    "Outcome",
+    "Refused",
+    "Report",
+    "Sent",
+    "Stored",
+]
+
+T = TypeVar("T")
+log = logging.getLogger("mepassa.outbox")
+
+FULL_DISK_PAUSE_S = 5.0
+"""Nothing can be recorded while the disk is full; so nothing is sent either, and it is looked at again."""
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One account's queue and the task that works on it."""
+
+    account: AccountId
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    in_flight: set[int] = field(default_factory=set)
+    fetching: bool = False
+
+
+class Outbox:
+    """`run` until cancelled. `wake` after any commit that may have put something into the outbox."""
+
+    def __init__(
+        self,
+        db: Db[Tx],
+        homes: Homes,
+        courier: Courier,
+        *,
+        clock: Clock,
+        rng: Rng,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._db, self._homes, self._courier = db, homes, courier
+        self._clock, self._rng, self._on_change = clock, rng, on_change
+        self._lanes: dict[AccountId, _Lane] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                self.wake(*await self._db.run(lambda tx: tx.outbox_accounts()))
+                await asyncio.Event().wait()
+        finally:
+            self._tasks = None
+            self._lanes.clear()
+
+    def wake(self, *accounts: AccountId) -> None:
+        """Look at these accounts' rows now. Before `run` this does nothing: it begins by looking at all."""
+        if self._tasks is None:
+            return
+        for account in accounts:
+            lane = self._lanes.get(account)
+            if lane is None:
+                lane = self._lanes[account] = _Lane(account)
+                self._tasks.create_task(self._work(lane))
+            lane.woken.set()
+
+    async def wake_all(self) -> None:
+        """Look at everybody's rows: after upkeep, which may have made some."""
+        self.wake(*await self._db.run(lambda tx: tx.outbox_accounts()))
+
+    def retry_now(self) -> None:
+        """The network or a home came back: what waits for its next try is due at once."""
+        if self._tasks is not None:
+            self._tasks.create_task(self._retry_all())
+
+    def send_by_server(self, account: AccountId, rows: tuple[int, ...]) -> None:
+        """These rows are to be offered again although a call for them may be running."""
+        if (lane := self._lanes.get(account)) is not None:
+            lane.in_flight.difference_update(rows)
+        self.wake(account)
+
+    async def _retry_all(self) -> None:
+        now_ms = self._clock.now_ms()
+        self.wake(*(await self._commit(lambda tx: delivery.retry_all(tx, now_ms)) or ()))
+
+    async def _work(self, lane: _Lane) -> None:
+        while True:
+            lane.woken.clear()
+            try:
+                ready = await self._db.run(lambda tx: self._prepare(tx, lane.account))
+            except DiskFullError:
+                log.warning("outbox.disk_full")
+                await asyncio.sleep(FULL_DISK_PAUSE_S)
+                continue
+            if ready is not None:
+                self._begin(lane, ready)
+            next_try_ms = ready.next_try_ms if ready is not None else None
+            if next_try_ms is None and not lane.in_flight and not lane.fetching and not lane.woken.is_set():
+                del self._lanes[lane.account]
+                return
+            wait_s = None if next_try_ms is None else max(0.0, (next_try_ms - self._clock.now_ms()) / 1000)
+            try:
+                async with asyncio.timeout(wait_s):
+                    await lane.woken.wait()
+            except TimeoutError:
+                pass
+
+    def _prepare(self, tx: Tx, account: AccountId) -> Ready | None:
+        return delivery.prepare(tx, account, self._clock.now_ms(), self._rng)
+
+    def _begin(self, lane: _Lane, ready: Ready) -> None:
+        assert self._tasks is not None
+        if ready.lacks_session and not lane.fetching:
+            lane.fetching = True
+            self._tasks.create_task(self._fetch(lane, ready.contact))
+        by_device: dict[Address, list[OutboxItem]] = {}
+        for row in ready.rows:
+            if row.id not in lane.in_flight:
+                by_device.setdefault(row.to, []).append(_item(ready.contact, row))
+        for to, items in by_device.items():
+            lane.in_flight.update(item.row_id for item in items)
+            self._tasks.create_task(self._deliver(lane, to, tuple(items)))
+
+    async def _deliver(self, lane: _Lane, to: Address, items: tuple[OutboxItem, ...]) -> None:
+        reported: set[int] = set()
+
+        async def report(item: OutboxItem, outcome: Outcome) -> None:
+            reported.add(item.row_id)
+            await self._record(item, outcome)
+
+        try:
+            await self._courier.deliver(to, items, report)
+            for item in items:
+                if item.row_id not in reported:
+                    await self._record(item, Refused(MepassaError()))
+        finally:
+            lane.in_flight.difference_update(item.row_id for item in items)
+            lane.woken.set()
+
+    async def _record(self, item: OutboxItem, outcome: Outcome) -> None:
+        now_ms, error = self._clock.now_ms(), ""
+
+        def taken(event: StatusEvent, taken_by: Sent | Stored) -> Callable[[Tx], None]:
+            return lambda tx: delivery.record_taken(tx, item.row_id, item.to, item.message_id, event, taken_by.route)
+
+        match outcome:
+            case Sent():
+                await self._commit(taken(StatusEvent.SENT_ON_PATH, outcome))
+            case Stored():
+                await self._commit(taken(StatusEvent.DEPOSIT_SYNCED, outcome))
+            case Refused(error=failed, retry_after_s=after_s):
+                error = failed.code
+                await self._commit(
+                    lambda tx: delivery.record_refused(tx, item.row_id, failed.code, after_s, now_ms, self._rng)
+                )
+            case _:
+                assert_never(outcome)
+        if error:
+            log.info("outbox.refused", extra={"error": error, "attempt": item.attempts + 1})
+        self._on_change()
+
+    async def _fetch(self, lane: _Lane, contact: Contact) -> None:
+        """Prekeys for the devices that we have no session with; what still waits afterwards is put off."""
+        error: MepassaError | None = None
+        try:
+            home = self._homes.recipient(contact.home)
+            fetched = await home.fetch_account(contact.account, token_for(contact))
+            await self._commit(
+                lambda tx: delivery.start_sessions(tx, contact.account, fetched, self._clock.now_ms(), self._rng)
+            )
+        except MepassaError as failed:
+            log.info("outbox.no_prekeys", extra={"error": failed.code})
+            error = failed
+        name = error.code if error is not None else "NoPrekeysError"
+        after_s = error.retry_after_s if isinstance(error, BusyError) else None
+        await self._commit(
+            lambda tx: delivery.put_off_unsealed(tx, contact.account, name, after_s, self._clock.now_ms(), self._rng)
+        )
+        lane.fetching = False
+        lane.woken.set()
+
+    async def _commit(self, work: Callable[[Tx], T]) -> T | None:
+        """None when the disk is full: nothing was changed, the row stands, and the same is tried again later."""
+        try:
+            return await self._db.run(work)
+        except DiskFullError:
+            log.warning("outbox.disk_full")
+            await asyncio.sleep(FULL_DISK_PAUSE_S)
+            return None
+
+
+def _item(contact: Contact, row: OutboxRow) -> OutboxItem:
+    assert row.envelope is not None
+    answered = contact.profile_key is not None
+    return OutboxItem(
+        row_id=row.id,
+        to=row.to,
+        kind=OutboxKind.TEXT if row.kind is OutboxKind.REQUEST and answered else row.kind,
+        envelope=row.envelope,
+        message_id=row.message_id,
+        policy=contact.policy,
+        home=contact.home,
+        token=token_for(contact),
+        composed_at_ms=row.created_ms,
+        attempts=row.attempts,
+        stored_only=row.stored_only,
+    )

@@ -1,0 +1,109 @@
+"""What time brings: expiry, renewals, asking again, prekeys and tokens for the home, and what may be forgotten."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from mepassa.client.outbox import Outbox
+from mepassa.model.errors import DiskFullError, MepassaError
+from mepassa.model.ids import Timestamp
+from mepassa.ports.clock import Clock
+from mepassa.ports.db import Db
+from mepassa.ports.mailbox import OwnHome
+from mepassa.ports.rng import Rng
+from mepassa.ports.stores import PrekeyKind, Tx
+from mepassa.protocol.account import DAY_MS
+from mepassa.protocol.delivery import expire_due, renew_due
+from mepassa.protocol.healing import ask_again
+from mepassa.protocol.own_prekeys import pending_upload, refill, rotate, stock_up, uploaded
+from mepassa.protocol.prekeys import REFILL_BELOW
+from mepassa.protocol.tokens import drop_confirmed_keys, token_changes, tokens_told
+
+log = logging.getLogger("mepassa.upkeep")
+
+EVERY_S = 60.0
+SEEN_KEPT_MS = 61 * DAY_MS
+"""Longer than a sender certificate is valid: what could still open is still known."""
+SENT_KEPT_MS = 15 * DAY_MS
+"""A day longer than a home keeps an envelope."""
+EVENTS_KEPT = 10_000
+
+
+class Upkeep:
+    """`run` until cancelled. `home_ready` at each log-in, `prekeys_low` when the home says so, `wake` after commands."""
+
+    def __init__(
+        self, db: Db[Tx], outbox: Outbox, *, clock: Clock, rng: Rng, on_change: Callable[[], None] = lambda: None
+    ) -> None:
+        self._db, self._outbox, self._clock, self._rng, self._on_change = db, outbox, clock, rng, on_change
+        self._home: OwnHome | None = None
+        self._woken = asyncio.Event()
+        self._low: set[PrekeyKind] = set()
+
+    def wake(self) -> None:
+        self._woken.set()
+
+    def home_ready(self, home: OwnHome) -> None:
+        """Logged in: what the home does not know yet is told on this connection."""
+        self._home = home
+        self.wake()
+
+    def prekeys_low(self, one_time_left: int, kyber_left: int) -> None:
+        if one_time_left < REFILL_BELOW:
+            self._low.add(PrekeyKind.ONE_TIME)
+        if kyber_left < REFILL_BELOW:
+            self._low.add(PrekeyKind.KYBER_ONE_TIME)
+        self.wake()
+
+    async def run(self) -> None:
+        while True:
+            self._woken.clear()
+            try:
+                await self.once()
+            except DiskFullError:
+                log.warning("upkeep.disk_full")
+            except MepassaError as error:
+                log.info("upkeep.home_away", extra={"error": error.code})
+            try:
+                async with asyncio.timeout(EVERY_S):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass
+
+    async def once(self) -> None:
+        """One round. Raises `DiskFullError`, or what the home's connection raises; the next round goes on from there."""
+        low, self._low = self._low, set()
+        before = await self._db.run(lambda tx: tx.event_span())
+        await self._db.run(lambda tx: self._age(tx, low))
+        if before != await self._db.run(lambda tx: tx.event_span()):
+            self._on_change()
+        await self._outbox.wake_all()
+        if self._home is not None:
+            await self._tell_home(self._home)
+
+    def _age(self, tx: Tx, low: set[PrekeyKind]) -> None:
+        now_ms = self._clock.now_ms()
+        expire_due(tx, now_ms)
+        renew_due(tx, now_ms, self._rng)
+        ask_again(tx, now_ms, self._rng)
+        drop_confirmed_keys(tx, now_ms)
+        rotate(tx, now_ms, self._rng)
+        stock_up(tx, now_ms, self._rng)
+        for kind in low:
+            refill(tx, kind, now_ms, self._rng)
+        tx.trim(
+            seen_before=Timestamp(now_ms - SEEN_KEPT_MS),
+            sent_before=Timestamp(now_ms - SENT_KEPT_MS),
+            resets_before=Timestamp(now_ms - DAY_MS),
+            events_kept=EVENTS_KEPT,
+        )
+
+    async def _tell_home(self, home: OwnHome) -> None:
+        changes = await self._db.run(lambda tx: token_changes(tx, self._clock.now_ms()))
+        if changes:
+            await home.put_tokens(changes.add, changes.remove)
+            await self._db.run(lambda tx: tokens_told(tx, changes))
+        while (upload := await self._db.run(pending_upload)) is not None:
+            told = upload
+            await home.put_prekeys(told)
+            await self._db.run(lambda tx: uploaded(tx, told))  # noqa: B023 - run before the next round

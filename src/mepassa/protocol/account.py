@@ -1,0 +1,124 @@
+"""This account's beginning, its runs, and what it signs with (docs/protocol/identity.md, docs/protocol/delivery.md).
+
+A *run* is one start of the node on its database. The counter rises on disk before it is told to the home, so that a
+database restored from a copy is noticed: the home knows a later run than the copy does.
+"""
+
+from dataclasses import replace
+
+from mepassa.identity import (
+    IdentityKeyPair,
+    PresenceKeyPair,
+    RootKey,
+    next_version,
+    sign_device_list,
+)
+from mepassa.model.device_list import DeviceEntry, DeviceList
+from mepassa.model.errors import ConflictError, InvalidInputError, NotInitialisedError
+from mepassa.model.ids import Address, Timestamp
+from mepassa.model.secret import SecretBytes
+from mepassa.ports.mailbox import HomeAddress
+from mepassa.ports.rng import Rng
+from mepassa.ports.stores import EventKind, OwnAccount, PrekeyKind, Tx
+from mepassa.protocol.sealing import issue_device_certificate, issue_sender_certificate, sender_certificate_expires
+from mepassa.protocol.session import LocalIdentity, SessionRecord, archive
+
+FIRST_DEVICE = 1
+MAX_REGISTRATION_ID = 16_380
+DAY_MS = 24 * 3600 * 1000
+CERTIFICATE_RENEWED_BELOW_MS = 30 * DAY_MS
+"""A sender certificate lives 60 days: an envelope sealed today stays valid through all its retries."""
+
+PREKEYS_REPLACED = "prekeys-replaced"
+"""A setting that is there while the home must be told to drop every prekey it holds."""
+_RUN_COUNTER = "run-counter"
+_SENDER_CERTIFICATE = "sender-certificate"
+
+
+def create_account(tx: Tx, *, root: RootKey, home: HomeAddress, name: str, now_ms: Timestamp, rng: Rng) -> OwnAccount:
+    """The account and its first device, signed list included. Raises `ConflictError` when there is one already."""
+    if not 1 <= len(name) <= 64 or not name.isprintable() or name != name.strip():
+        raise InvalidInputError("A name is 1 to 64 letters, without line breaks or spaces around it.", field="name")
+    try:
+        tx.own()
+    except NotInitialisedError:
+        pass
+    else:
+        raise ConflictError("This folder has an account already; choose another folder.")
+    device = IdentityKeyPair(SecretBytes(rng.token(32)))
+    registration_id = 1 + rng.below(MAX_REGISTRATION_ID)
+    devices = DeviceList(
+        version=next_version(None, now_ms),
+        previous_hash=bytes(32),
+        devices=(DeviceEntry(FIRST_DEVICE, device.public, registration_id),),
+        home_url=home.url,
+        home_key=home.key,
+    )
+    own = OwnAccount(
+        address=Address(root.account_id, FIRST_DEVICE),
+        name=name,
+        root_key=root.public,
+        root_seed=root.seed,
+        identity_key=device.public,
+        device_seed=device.seed,
+        registration_id=registration_id,
+        device_certificate=issue_device_certificate(root, FIRST_DEVICE, device.public),
+        device_list=sign_device_list(root, devices),
+        list_version=devices.version,
+        home=home,
+        profile_key=SecretBytes(rng.token(32)),
+        presence_seed=PresenceKeyPair(SecretBytes(rng.token(32))).seed,
+    )
+    tx.put_own(own)
+    return own
+
+
+def local_identity(own: OwnAccount) -> LocalIdentity:
+    return LocalIdentity(own.address, IdentityKeyPair(own.device_seed), own.registration_id)
+
+
+def sender_certificate(tx: Tx, own: OwnAccount, now_ms: Timestamp) -> bytes:
+    """The one that this device shows now; a new one is issued (and kept) when less than 30 of its 60 days are left."""
+    kept = tx.setting(_SENDER_CERTIFICATE)
+    if kept is not None and 0 < sender_certificate_expires(kept) - now_ms - CERTIFICATE_RENEWED_BELOW_MS <= 30 * DAY_MS:
+        return kept
+    fresh = issue_sender_certificate(local_identity(own), own.device_certificate, now_ms)
+    tx.put_setting(_SENDER_CERTIFICATE, fresh)
+    return fresh
+
+
+def run_counter(tx: Tx) -> int:
+    """The run last begun; 0 before the first."""
+    return int.from_bytes(tx.setting(_RUN_COUNTER) or b"", "big")
+
+
+def begin_run(tx: Tx) -> int:
+    """The next run counter; told to the home only after this is committed."""
+    counter = run_counter(tx) + 1
+    tx.put_setting(_RUN_COUNTER, counter.to_bytes(8, "big"))
+    return counter
+
+
+def roll_forward(tx: Tx, home_counter: int) -> int:
+    """The home knows a later run: this database is an older copy.
+
+    Every session is archived (its keys may have been used by the lost run) and every prekey dropped (so may these);
+    whoever owns the prekeys makes and uploads new ones before the device sends. Returns the counter to go on with.
+    """
+    for peer in tx.sessions():
+        record = tx.session(peer)
+        if record is not None:
+            tx.put_session(peer, archive(SessionRecord.from_bytes(record)).to_bytes())
+    for kind in PrekeyKind:
+        for prekey in tx.prekeys(kind):
+            tx.delete_prekey(kind, prekey.id)
+    for row in tx.outbox():
+        if row.envelope is not None and row.content:
+            # Sealed by the lost run's ratchet: what was still on its way is sealed anew. The same message id inside
+            # keeps it one message on the other screen.
+            tx.update_outbox(replace(row, envelope=None))
+    counter = max(home_counter, run_counter(tx)) + 1
+    tx.put_setting(_RUN_COUNTER, counter.to_bytes(8, "big"))
+    tx.put_setting(PREKEYS_REPLACED, b"\x01")
+    tx.append_event(EventKind.ALARM, note="state_rolled_back")
+    return counter

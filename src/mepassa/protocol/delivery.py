@@ -1,0 +1,254 @@
+"""Sending, and what becomes of it: compose, send again, outcomes, expiry, renewal (docs/protocol/delivery.md)."""
+
+from dataclasses import dataclass, replace
+
+from mepassa.model.content import MAX_REQUEST_TEXT_BYTES, MAX_TEXT_BYTES, Text
+from mepassa.model.errors import (
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    SignatureError,
+    TextTooLongError,
+    UnlistedDeviceError,
+)
+from mepassa.model.ids import AccountId, Address, MessageId, Timestamp
+from mepassa.model.route import Route
+from mepassa.model.status import ChatState, MessageStatus
+from mepassa.ports.mailbox import FetchedAccount
+from mepassa.ports.rng import Rng
+from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, OutboxRow, Tx
+from mepassa.protocol.account import local_identity
+from mepassa.protocol.contacts import require
+from mepassa.protocol.devices import learn_list, remote_device
+from mepassa.protocol.outbound import (
+    EXPIRY_MS,
+    RENEWED_EVERY_MS,
+    Draft,
+    address,
+    drop_rows,
+    make_content,
+    seal_due,
+)
+from mepassa.protocol.session import SessionRecord, initiate
+from mepassa.protocol.status import StatusEvent, move
+from mepassa.wire.content import decode_content
+
+CLIENT_ID_BYTES = 16
+BACKOFF_BASE_S, BACKOFF_CAP_S = 1.0, 300.0
+"""Full-jitter back-off of one row: at first within a second, then within five minutes."""
+
+
+def compose_text(
+    tx: Tx, chat: AccountId, text: str, *, client_id: bytes, reply_to: MessageId | None, now_ms: Timestamp, rng: Rng
+) -> MessageRow:
+    """The message row, the ratchet step for each device and the sealed envelopes, together.
+
+    The same `client_id` again gives the same message. Raises `TextTooLongError`, `NotFoundError`, `ConflictError`
+    (blocked, or a request that waits for an answer), `InvalidInputError`.
+    """
+    if len(client_id) != CLIENT_ID_BYTES:
+        raise InvalidInputError("client_id is 16 bytes.", field="client_id")
+    contact = require(tx, chat)
+    sent = tx.message_by_client_id(client_id)
+    if sent is not None:
+        if sent.chat != chat or sent.text != text:
+            raise ConflictError("This client_id belongs to another message.", field="client_id")
+        return sent
+    _check_text(contact, text)
+    if reply_to is not None:
+        quoted = tx.message(reply_to)
+        if quoted is None or quoted.chat != chat:
+            raise NotFoundError("The message to reply to is not in this chat.", field="reply_to")
+    seq = contact.last_sender_seq + 1
+    contact = replace(contact, last_sender_seq=seq)
+    tx.put_contact(contact)
+    row = MessageRow(
+        id=MessageId(rng.token(16)),
+        chat=chat,
+        sender=tx.own().address.account,
+        kind=MessageKind.TEXT,
+        text=text,
+        sent_at_ms=now_ms,
+        sender_seq=seq,
+        status=MessageStatus.QUEUED,
+        reply_to=reply_to,
+        client_id=client_id,
+        expires_ms=Timestamp(now_ms + EXPIRY_MS),
+    )
+    tx.insert_message(row)
+    tx.append_event(EventKind.MESSAGE, chat=chat, message_id=row.id)
+    _send(tx, contact, row, now_ms, rng)
+    return row
+
+
+def send_again(tx: Tx, message_id: MessageId, now_ms: Timestamp, rng: Rng, *, stored_only: bool = False) -> MessageRow:
+    """A failed message once more: new envelopes, the same message id. Raises `NotFoundError` or `ConflictError`."""
+    row = _own_message(tx, message_id)
+    contact = require(tx, row.chat)
+    _check_text(contact, row.text)
+    row = replace(row, status=move(row.status, StatusEvent.SENT_AGAIN), expires_ms=Timestamp(now_ms + EXPIRY_MS))
+    tx.update_message(row)
+    tx.append_event(EventKind.STATUS, chat=row.chat, message_id=row.id)
+    _send(tx, contact, row, now_ms, rng, stored_only=stored_only)
+    return row
+
+
+def send_by_server(tx: Tx, message_id: MessageId, now_ms: Timestamp, rng: Rng) -> MessageRow:
+    """The stored route for this message, whatever the chat's policy. A failed one is sent again that way.
+
+    Raises `NotFoundError`; `ConflictError` when it is on its way or has arrived already.
+    """
+    row = _own_message(tx, message_id)
+    if row.status is MessageStatus.FAILED:
+        return send_again(tx, message_id, now_ms, rng, stored_only=True)
+    waiting = [entry for entry in tx.outbox(row.chat) if entry.message_id == message_id]
+    if row.status is not MessageStatus.QUEUED or not waiting:
+        raise ConflictError("This message is on its way already.")
+    for entry in waiting:
+        tx.update_outbox(replace(entry, stored_only=True, next_try_ms=now_ms))
+    return row
+
+
+def record_taken(
+    tx: Tx, row_id: int, to: Address, message_id: MessageId | None, event: StatusEvent, route: Route
+) -> None:
+    """The envelope is with the recipient's device or its home: the row's work is done, the message rises."""
+    tx.delete_outbox(row_id)
+    row = tx.message(message_id) if message_id is not None else None
+    if row is None or row.chat != to.account or row.sender == to.account:
+        return
+    lifted = replace(row, status=move(row.status, event))
+    if lifted.status is not row.status:
+        tx.update_message(replace(lifted, route=route))
+        tx.append_event(EventKind.STATUS, chat=row.chat, message_id=row.id)
+
+
+def record_refused(
+    tx: Tx, row_id: int, error_name: str, retry_after_s: float | None, now_ms: Timestamp, rng: Rng
+) -> Timestamp | None:
+    """Another try later, full jitter. Returns when; None when the row is gone meanwhile."""
+    row = tx.outbox_row(row_id)
+    if row is None:
+        return None
+    wait_s = rng.uniform(0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** min(row.attempts, 16)))
+    next_try_ms = Timestamp(now_ms + int(1000 * max(wait_s, retry_after_s or 0.0)))
+    tx.update_outbox(replace(row, attempts=row.attempts + 1, next_try_ms=next_try_ms, last_error=error_name))
+    return next_try_ms
+
+
+def retry_all(tx: Tx, now_ms: Timestamp) -> tuple[AccountId, ...]:
+    """What was put off is due at once (a network or a home came back). Returns whose rows there are."""
+    for row in tx.outbox():
+        if row.attempts and row.next_try_ms > now_ms:
+            tx.update_outbox(replace(row, next_try_ms=now_ms))
+    return tx.outbox_accounts()
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """An account's outbox after all that can be sealed is. `rows`: sealed, in order, per device whatever is due."""
+
+    contact: Contact
+    rows: tuple[OutboxRow, ...]
+    lacks_session: bool
+    """Rows are due that need a prekey bundle first."""
+    next_try_ms: Timestamp | None
+    """When the next row is due that is not now."""
+
+
+def prepare(tx: Tx, account: AccountId, now_ms: Timestamp, rng: Rng) -> Ready | None:
+    """Seal what is due; None when nothing may be sent to this account."""
+    contact = tx.contact(account)
+    if contact is None or contact.state not in {ChatState.REQUESTED, ChatState.ACCEPTED}:
+        return None
+    waiting = seal_due(tx, contact, now_ms, rng)
+    rows = tx.outbox(account)
+    ready = tuple(row for row in rows if row.envelope is not None and row.next_try_ms <= now_ms)
+    later = [row.next_try_ms for row in rows if row.next_try_ms > now_ms]
+    return Ready(contact, ready, bool(waiting), min(later, default=None))
+
+
+def start_sessions(tx: Tx, account: AccountId, fetched: FetchedAccount, now_ms: Timestamp, rng: Rng) -> None:
+    """A home has handed out list and prekeys: begin the sessions that are missing, then seal what waited for them.
+
+    Raises `SignatureError`, `MalformedError`, `DeviceListForkError` (all: nothing is to be believed).
+    """
+    contact = tx.contact(account)
+    if contact is None:
+        return
+    contact = learn_list(tx, contact, fetched.device_list)
+    bundles = {bundle.device: bundle for bundle in fetched.bundles}
+    own = local_identity(tx.own())
+    waiting = {row.to for row in tx.outbox(account) if row.envelope is None}
+    for peer in sorted(waiting):
+        bundle, remote = bundles.get(peer.device), remote_device(contact, peer.device)
+        if bundle is None or remote is None:
+            continue
+        kept = tx.session(peer)
+        record = SessionRecord.from_bytes(kept) if kept is not None else SessionRecord.EMPTY
+        try:
+            tx.put_session(peer, initiate(record, own, remote, bundle, now_ms=now_ms, rng=rng).to_bytes())
+        except (SignatureError, UnlistedDeviceError):
+            continue  # a home that hands out false prekeys keeps this device waiting, no more
+    seal_due(tx, contact, now_ms, rng)
+
+
+def put_off_unsealed(
+    tx: Tx, account: AccountId, error_name: str, retry_after_s: float | None, now_ms: Timestamp, rng: Rng
+) -> None:
+    """No session could be begun for what is due: the prekeys are asked for again later."""
+    for row in tx.outbox(account):
+        if row.envelope is None and row.next_try_ms <= now_ms:
+            record_refused(tx, row.id, error_name, retry_after_s, now_ms, rng)
+
+
+def expire_due(tx: Tx, now_ms: Timestamp) -> None:
+    """Fourteen days without a receipt: failed. Envelopes that no home would hand over any more are dropped."""
+    for row in tx.overdue(now_ms):
+        contact = tx.contact(row.chat)
+        if contact is not None:
+            drop_rows(tx, contact, row.id)
+        tx.update_message(replace(row, status=move(row.status, StatusEvent.EXPIRED)))
+        tx.append_event(EventKind.STATUS, chat=row.chat, message_id=row.id)
+    for entry in tx.outbox():
+        if entry.expires_ms <= now_ms:
+            tx.delete_outbox(entry.id)
+
+
+def renew_due(tx: Tx, now_ms: Timestamp, rng: Rng) -> None:
+    """Keys and answers that nobody has confirmed: made and deposited anew, with the same message id."""
+    for renewal in tx.renewals():
+        contact = tx.contact(renewal.account)
+        if renewal.next_ms > now_ms or contact is None or contact.state is not ChatState.ACCEPTED:
+            continue
+        drop_rows(tx, contact, renewal.message_id)
+        body = decode_content(renewal.content).body
+        address(tx, contact, make_content(tx, contact, Draft(body, renewal.message_id), now_ms), now_ms, rng)
+        tx.put_renewal(replace(renewal, next_ms=Timestamp(now_ms + RENEWED_EVERY_MS)))
+
+
+def _send(tx: Tx, contact: Contact, row: MessageRow, now_ms: Timestamp, rng: Rng, *, stored_only: bool = False) -> None:
+    draft = Draft(Text(row.text, row.reply_to), row.id, row.sender_seq)
+    content = make_content(tx, contact, draft, row.sent_at_ms)
+    address(tx, contact, content, now_ms, rng, stored_only=stored_only)
+
+
+def _check_text(contact: Contact, text: str) -> None:
+    if contact.state is ChatState.BLOCKED:
+        raise ConflictError("This contact is blocked.")
+    if contact.state is ChatState.REQUEST:
+        raise ConflictError("Accept the request before you answer.")
+    limit = MAX_TEXT_BYTES if contact.state is ChatState.ACCEPTED else MAX_REQUEST_TEXT_BYTES
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise InvalidInputError("The text is not proper Unicode.", field="text") from error
+    if not 1 <= size <= limit:
+        raise TextTooLongError(size, limit)
+
+
+def _own_message(tx: Tx, message_id: MessageId) -> MessageRow:
+    row = tx.message(message_id)
+    if row is None or row.sender != tx.own().address.account:
+        raise NotFoundError("There is no such message of yours.")
+    return row

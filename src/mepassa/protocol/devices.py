@@ -1,0 +1,73 @@
+"""Contacts' device lists: which one counts, and what a newer one changes (docs/protocol/identity.md, "Device list")."""
+
+from dataclasses import replace
+
+from mepassa.identity import decode_device_list, supersedes, verify_device_list
+from mepassa.model.content import Content
+from mepassa.model.device_list import DeviceList, SignedDeviceList
+from mepassa.model.errors import DeviceListForkError, DeviceListStaleError
+from mepassa.model.ids import Address
+from mepassa.ports.mailbox import HomeAddress
+from mepassa.ports.stores import Contact, EventKind, Tx
+from mepassa.protocol.session import RemoteDevice
+
+
+def listed_devices(contact: Contact) -> DeviceList | None:
+    """What the pinned list says; it was verified when it was learnt."""
+    return decode_device_list(contact.device_list.body) if contact.device_list is not None else None
+
+
+def remote_device(contact: Contact, device: int) -> RemoteDevice | None:
+    devices = listed_devices(contact)
+    entry = devices.entry(device) if devices is not None else None
+    return RemoteDevice(Address(contact.account, device), entry.identity_key) if entry is not None else None
+
+
+def learn_list(tx: Tx, contact: Contact, offered: SignedDeviceList) -> Contact:
+    """Take a list that may be newer. Returns the contact as it is now (an older list changes nothing).
+
+    Raises `SignatureError` or `MalformedError` for one that is not the contact's, `DeviceListForkError` for two
+    different lists of one version; the latter is the caller's to tell (`alarm_fork`).
+    """
+    devices = verify_device_list(contact.root_key, offered)
+    try:
+        newer = supersedes(contact.device_list, offered)
+    except DeviceListStaleError:
+        return contact
+    if not newer:
+        return contact
+    before = listed_devices(contact)
+    known = {entry.identity_key for entry in before.devices} if before is not None else None
+    contact = replace(
+        contact,
+        device_list=offered,
+        list_version=devices.version,
+        home=HomeAddress(devices.home_url, devices.home_key),
+    )
+    tx.put_contact(contact)
+    tx.append_event(EventKind.CHAT, chat=contact.account)
+    if known is not None and any(entry.identity_key not in known for entry in devices.devices):
+        tx.append_event(EventKind.ALARM, chat=contact.account, note="new_device")
+    return contact
+
+
+def note_list_version(tx: Tx, contact: Contact, content: Content) -> Contact:
+    """Every message names its sender's newest list, so that a home cannot freeze an old one."""
+    if content.list_version > max(contact.list_version, contact.list_wanted):
+        contact = replace(contact, list_wanted=content.list_version)
+        tx.put_contact(contact)
+    elif (
+        contact.device_list is not None
+        and content.list_version == contact.list_version
+        and content.list_hash != contact.device_list.hash
+    ):
+        alarm_fork(tx, contact)
+    return contact
+
+
+def wants_list(contact: Contact) -> bool:
+    return contact.list_wanted > contact.list_version
+
+
+def alarm_fork(tx: Tx, contact: Contact) -> None:
+    tx.append_event(EventKind.ALARM, chat=contact.account, note=DeviceListForkError.__name__)

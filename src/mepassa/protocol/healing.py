@@ -1,0 +1,170 @@
+"""When an envelope does not open: ask for its content again, and answer who asks (docs/protocol/delivery.md, "Healing").
+
+The asker changes no session. The asked side answers only for an envelope that it made for that very device. Both are
+bounded, so that no poison can make two devices talk for ever.
+"""
+
+from dataclasses import replace
+
+from mepassa.model.content import Receipt
+from mepassa.model.envelope import SealedEnvelope
+from mepassa.model.ids import Address, MessageId, Timestamp
+from mepassa.model.status import ChatState, MessageStatus
+from mepassa.ports.rng import Rng
+from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, OutboxKind, OutboxRow, Tx, UnopenedRow
+from mepassa.protocol.account import DAY_MS, local_identity, sender_certificate
+from mepassa.protocol.devices import remote_device
+from mepassa.protocol.outbound import EXPIRY_MS, kind_of, seal_row
+from mepassa.protocol.sealing import ResendRequest, Unsealed, seal_plaintext
+from mepassa.protocol.session import SessionRecord, archive, failed_ratchet_key, must_archive
+from mepassa.wire.content import decode_content, encode_content, rewrite
+
+MAX_REQUESTS_PER_ENVELOPE = 3
+"""How often one envelope is asked for, and how often its content is sent again, however it is asked for."""
+RESET_EVERY_MS = 60 * 1000
+"""One session reset a minute for a device that asks…"""
+RESETS_PER_DAY = 20
+"""…and so many a day: more would be an attack, or a fault that resets do not mend."""
+ASK_AGAIN_AFTER_MS = (2 * 60 * 1000, 3600 * 1000)
+"""After the first request: the answer may have met the reset limit, or been lost with a restored database."""
+MAX_UNANSWERED = 500
+"""Envelopes of one account that are asked for at the same time; past it their rows stay "could not open"."""
+NEVER_AGAIN = Timestamp(2**53)
+
+
+def could_not_open(
+    tx: Tx, contact: Contact, unsealed: Unsealed, envelope: SealedEnvelope, now_ms: Timestamp, rng: Rng
+) -> None:
+    """The row on the screen and the request, to be committed before the envelope is acknowledged."""
+    stand_in = MessageRow(
+        id=MessageId(envelope.id.raw),
+        chat=contact.account,
+        sender=contact.account,
+        kind=MessageKind.UNOPENED,
+        text="",
+        sent_at_ms=now_ms,
+        sender_seq=0,
+        status=MessageStatus.DELIVERED,
+    )
+    if tx.message(stand_in.id) is None:
+        tx.insert_message(stand_in)
+        tx.append_event(EventKind.MESSAGE, chat=contact.account, message_id=stand_in.id)
+        tx.append_event(EventKind.CHAT, chat=contact.account)
+    ratchet_key = failed_ratchet_key(unsealed.type, unsealed.body)
+    row = UnopenedRow(envelope.id, unsealed.sender, ratchet_key or b"", now_ms, 0, NEVER_AGAIN)
+    if ratchet_key is None or contact.state is not ChatState.ACCEPTED or _unanswered(tx, contact) >= MAX_UNANSWERED:
+        tx.put_unopened(row)
+    else:
+        _ask(tx, contact, row, now_ms, rng)
+
+
+def ask_again(tx: Tx, now_ms: Timestamp, rng: Rng) -> None:
+    """Ask once more for what has not come; three times in all."""
+    for row in tx.unopened_due(now_ms):
+        contact = tx.contact(row.sender.account)
+        if contact is None or contact.state is not ChatState.ACCEPTED or row.asked >= MAX_REQUESTS_PER_ENVELOPE:
+            tx.put_unopened(replace(row, next_ask_ms=NEVER_AGAIN))
+        else:
+            _ask(tx, contact, row, now_ms, rng)
+
+
+def healed(tx: Tx, contact: Contact, message_id: MessageId) -> None:
+    """The content of an unopened envelope has come: its stand-in leaves the screen. `message_id`: the stand-in's."""
+    row = tx.message(message_id)
+    if row is not None and row.kind is MessageKind.UNOPENED and row.chat == contact.account:
+        tx.delete_message(row.id)
+        tx.append_event(EventKind.MESSAGE, chat=contact.account, message_id=row.id, note="gone")
+
+
+def answer_resend(
+    tx: Tx, contact: Contact, asker: Address, request: ResendRequest, now_ms: Timestamp, rng: Rng
+) -> None:
+    """Send the content again in a session that is new to both, if it was ours and for that device.
+
+    A request past the limits is not answered; the asker asks again later.
+    """
+    sent = tx.sent(request.envelope_id) if request.envelope_id is not None else None
+    own = tx.own()
+    if sent is None or sent.to != asker or sent.resends >= MAX_REQUESTS_PER_ENVELOPE or not sent.content:
+        return
+    if request.device != own.address.device or contact.state not in {ChatState.ACCEPTED, ChatState.REQUESTED}:
+        return
+    record = tx.session(asker)
+    session = SessionRecord.from_bytes(record) if record is not None else SessionRecord.EMPTY
+    if must_archive(session, local_identity(own), ratchet_key=request.ratchet_key, sender_device=request.device):
+        if not _may_reset(tx, asker, now_ms):
+            return
+        tx.add_reset(asker, now_ms)
+        tx.put_session(asker, archive(session).to_bytes())
+        _seal_anew(tx, asker)
+    tx.put_sent(replace(sent, resends=sent.resends + 1))
+    content = rewrite(decode_content(sent.content), resend_of=sent.id)
+    row = OutboxRow(
+        id=0,
+        to=asker,
+        kind=kind_of(contact, content.body),
+        content=encode_content(content),
+        envelope=None,
+        message_id=None if isinstance(content.body, Receipt) else content.message_id,
+        created_ms=now_ms,
+        expires_ms=Timestamp(now_ms + EXPIRY_MS),
+        next_try_ms=now_ms,
+        resends=sent.resends + 1,
+    )
+    if _is_waiting(tx, contact, row):
+        return
+    seal_row(tx, contact, tx.append_outbox(row), now_ms, rng)
+
+
+def _ask(tx: Tx, contact: Contact, row: UnopenedRow, now_ms: Timestamp, rng: Rng) -> None:
+    remote = remote_device(contact, row.sender.device)
+    if remote is None:
+        tx.put_unopened(replace(row, next_ask_ms=NEVER_AGAIN))
+        return
+    own = tx.own()
+    request = ResendRequest(row.id, row.ratchet_key, row.failed_at_ms, row.sender.device)
+    envelope = seal_plaintext(
+        local_identity(own), sender_certificate(tx, own, now_ms), remote.identity_key, request, rng=rng
+    )
+    tx.append_outbox(
+        OutboxRow(
+            id=0,
+            to=row.sender,
+            kind=OutboxKind.CONTROL,
+            content=b"",
+            envelope=envelope,
+            message_id=None,
+            created_ms=now_ms,
+            expires_ms=Timestamp(now_ms + EXPIRY_MS),
+            next_try_ms=now_ms,
+        )
+    )
+    asked = row.asked + 1
+    wait_ms = ASK_AGAIN_AFTER_MS[asked - 1] if asked <= len(ASK_AGAIN_AFTER_MS) else NEVER_AGAIN - now_ms
+    tx.put_unopened(replace(row, asked=asked, next_ask_ms=Timestamp(now_ms + wait_ms)))
+
+
+def _may_reset(tx: Tx, peer: Address, now_ms: Timestamp) -> bool:
+    lately = tx.resets_since(peer, Timestamp(now_ms - RESET_EVERY_MS))
+    today = tx.resets_since(peer, Timestamp(now_ms - DAY_MS))
+    return lately == 0 and today < RESETS_PER_DAY
+
+
+def _seal_anew(tx: Tx, peer: Address) -> None:
+    """What still waits here was sealed for a session that the peer does not have: it would only be asked for as well."""
+    for row in tx.outbox(peer.account):
+        if row.to == peer and row.envelope is not None and row.content and row.attempts == 0:
+            tx.update_outbox(replace(row, envelope=None))
+
+
+def _is_waiting(tx: Tx, contact: Contact, row: OutboxRow) -> bool:
+    """The same message waits for this device already."""
+    return row.message_id is not None and any(
+        other.to == row.to and other.message_id == row.message_id and other.envelope is None
+        for other in tx.outbox(contact.account)
+    )
+
+
+def _unanswered(tx: Tx, contact: Contact) -> int:
+    due = tx.unopened_due(Timestamp(NEVER_AGAIN - 1))
+    return sum(row.sender.account == contact.account for row in due)

@@ -1,0 +1,285 @@
+"""What one envelope does to this device, in one transaction (docs/protocol/delivery.md, "Receiving").
+
+seen before? -> open the seal -> who says it is from? -> pinned root, listed device -> decrypt on a copy -> what it says
+-> session, message, seen id, receipt, used-up prekeys: committed together. Only then is it acknowledged.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from mepassa.model.content import (
+    MAX_REQUEST_TEXT_BYTES,
+    ContactAccepted,
+    Content,
+    Hello,
+    PresenceKey,
+    ProfileKey,
+    Receipt,
+    Text,
+    UnknownBody,
+)
+from mepassa.model.envelope import SealedEnvelope
+from mepassa.model.errors import DecryptionError, DeviceListForkError, MalformedError, SignatureError
+from mepassa.model.ids import AccountId, Address, MessageId, Timestamp
+from mepassa.model.route import Route
+from mepassa.model.secret import SecretBytes
+from mepassa.model.status import ChatState, MessageStatus
+from mepassa.ports.rng import Rng
+from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, OwnAccount, Tx
+from mepassa.protocol.account import local_identity
+from mepassa.protocol.contacts import answer_received, check_introduction, request_crossed, request_received
+from mepassa.protocol.devices import learn_list, listed_devices, note_list_version, wants_list
+from mepassa.protocol.healing import answer_resend, could_not_open, healed
+from mepassa.protocol.prekeys import StoredPrekeys, consume
+from mepassa.protocol.receipts import acknowledge_to_sender, take_receipt
+from mepassa.protocol.sealing import (
+    ResendRequest,
+    SenderVerdict,
+    Unsealed,
+    open_content,
+    open_sealed,
+    read_plaintext,
+    validate_sender,
+)
+from mepassa.protocol.session import Decrypted, MessageType, SessionRecord
+from mepassa.wire.content import decode_content
+
+MAX_REQUEST_TEXTS = 20
+"""Texts that one stranger may leave before the answer; later ones are not shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """How an envelope came: the route record, and the proven device of a link (None from a home)."""
+
+    route: Route
+    peer: Address | None = None
+
+
+class Fate(StrEnum):
+    """What became of an envelope. All but WAITS_FOR_LIST are acknowledged once this is committed."""
+
+    OPENED = "opened"
+    SEEN_BEFORE = "seen_before"
+    COULD_NOT_OPEN = "could_not_open"
+    DROPPED = "dropped"
+    """Not for us, not from who it says, blocked, or over a limit. It leaves no trace but its id."""
+    WAITS_FOR_LIST = "waits_for_list"
+    """From a device that our list does not name: neither opened nor acknowledged until the list was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    fate: Fate
+    account: AccountId | None = None
+    list_wanted: bool = False
+    """A newer device list of `account` should be fetched."""
+
+
+def receive(
+    tx: Tx, envelope: SealedEnvelope, arrival: Arrival, now_ms: Timestamp, rng: Rng, *, list_is_fresh: bool = False
+) -> Received:
+    """Take one envelope; nothing but a failing database makes it raise.
+
+    `list_is_fresh`: the sender's home was asked for the list since this envelope came.
+    """
+    if tx.seen(envelope.id):
+        return Received(Fate.SEEN_BEFORE)
+    own = tx.own()
+    try:
+        unsealed = open_sealed(local_identity(own), envelope)
+    except DecryptionError:
+        return _done(tx, envelope, now_ms, Received(Fate.DROPPED))
+    sender = unsealed.sender
+    if sender.account == own.address.account or (arrival.peer is not None and arrival.peer != sender):
+        return _done(tx, envelope, now_ms, Received(Fate.DROPPED))
+    contact = tx.contact(sender.account)
+    if contact is None or contact.state is ChatState.REQUEST:
+        outcome = _from_stranger(tx, own, contact, unsealed, arrival, now_ms, rng)
+    elif contact.state is ChatState.BLOCKED:
+        outcome = Received(Fate.DROPPED)
+    else:
+        outcome = _from_contact(tx, own, contact, unsealed, envelope, arrival, now_ms, rng, list_is_fresh=list_is_fresh)
+    return outcome if outcome.fate is Fate.WAITS_FOR_LIST else _done(tx, envelope, now_ms, outcome)
+
+
+def _done(tx: Tx, envelope: SealedEnvelope, now_ms: Timestamp, outcome: Received) -> Received:
+    tx.put_seen(envelope.id, now_ms)
+    return outcome
+
+
+def _from_contact(
+    tx: Tx,
+    own: OwnAccount,
+    contact: Contact,
+    unsealed: Unsealed,
+    envelope: SealedEnvelope,
+    arrival: Arrival,
+    now_ms: Timestamp,
+    rng: Rng,
+    *,
+    list_is_fresh: bool,
+) -> Received:
+    dropped = Received(Fate.DROPPED, contact.account)
+    verdict = validate_sender(unsealed, contact.root_key, listed_devices(contact), now_ms)
+    if verdict is SenderVerdict.UNLISTED_DEVICE:
+        if not list_is_fresh:
+            return Received(Fate.WAITS_FOR_LIST, contact.account, list_wanted=True)
+        tx.append_event(EventKind.ALARM, chat=contact.account, note="unlisted_device")
+    if verdict is not SenderVerdict.VALID:
+        return dropped
+    if unsealed.type is MessageType.PLAINTEXT:
+        return _plaintext(tx, contact, unsealed, now_ms, rng)
+    try:
+        opened = _open(tx, own, unsealed, now_ms, rng)
+    except DecryptionError:
+        could_not_open(tx, contact, unsealed, envelope, now_ms, rng)
+        return Received(Fate.COULD_NOT_OPEN, contact.account)
+    _keep_session(tx, unsealed.sender, opened)
+    try:
+        content = decode_content(opened.plaintext)
+        contact = note_list_version(tx, contact, content)
+        if content.introduction is not None:
+            contact = _introduced(tx, contact, content, now_ms, rng)
+    except (MalformedError, SignatureError):
+        return dropped
+    except DeviceListForkError:
+        tx.append_event(EventKind.ALARM, chat=contact.account, note=DeviceListForkError.__name__)
+        return dropped
+    _take(tx, contact, unsealed.sender, content, arrival, now_ms, rng)
+    contact = tx.contact(contact.account) or contact
+    return Received(Fate.OPENED, contact.account, list_wanted=wants_list(contact))
+
+
+def _from_stranger(
+    tx: Tx,
+    own: OwnAccount,
+    contact: Contact | None,
+    unsealed: Unsealed,
+    arrival: Arrival,
+    now_ms: Timestamp,
+    rng: Rng,
+) -> Received:
+    """Everything is checked on a copy, without any network; until all of it holds, nothing has happened."""
+    dropped = Received(Fate.DROPPED, unsealed.sender.account)
+    if unsealed.type not in {MessageType.PREKEY, MessageType.SIGNAL}:
+        return dropped
+    try:
+        opened = _open(tx, own, unsealed, now_ms, rng)
+        content = decode_content(opened.plaintext)
+        devices = check_introduction(content.introduction, unsealed.sender.account)
+        assert content.introduction is not None
+        root_key = content.introduction.card.root_key
+        if contact is not None and contact.root_key != root_key:
+            return dropped
+        if validate_sender(unsealed, root_key, devices, now_ms) is not SenderVerdict.VALID:
+            return dropped
+        if isinstance(content.body, Text) and len(content.body.text.encode()) > MAX_REQUEST_TEXT_BYTES:
+            return dropped
+        if contact is None:
+            contact = request_received(tx, content.introduction, devices, unsealed.sender.account, now_ms, rng)
+        else:
+            contact = learn_list(tx, contact, content.introduction.device_list)
+    except (DecryptionError, MalformedError, SignatureError, DeviceListForkError):
+        return dropped
+    if contact is None:
+        return dropped
+    _keep_session(tx, unsealed.sender, opened)
+    if isinstance(content.body, Text | Hello):
+        _take(tx, contact, unsealed.sender, content, arrival, now_ms, rng)
+    return Received(Fate.OPENED, contact.account)
+
+
+def _plaintext(tx: Tx, contact: Contact, unsealed: Unsealed, now_ms: Timestamp, rng: Rng) -> Received:
+    try:
+        payload = read_plaintext(unsealed)
+    except DecryptionError:
+        return Received(Fate.DROPPED, contact.account)
+    if isinstance(payload, ResendRequest):
+        answer_resend(tx, contact, unsealed.sender, payload, now_ms, rng)
+        return Received(Fate.OPENED, contact.account)
+    # A signal is never stored: one that comes as an envelope is none.
+    return Received(Fate.DROPPED, contact.account)
+
+
+def _open(tx: Tx, own: OwnAccount, unsealed: Unsealed, now_ms: Timestamp, rng: Rng) -> Decrypted:
+    kept = tx.session(unsealed.sender)
+    record = SessionRecord.from_bytes(kept) if kept is not None else SessionRecord.EMPTY
+    return open_content(record, local_identity(own), unsealed, prekeys=StoredPrekeys(tx), now_ms=now_ms, rng=rng)
+
+
+def _keep_session(tx: Tx, peer: Address, opened: Decrypted) -> None:
+    tx.put_session(peer, opened.record.to_bytes())
+    consume(tx, opened.consumed)
+
+
+def _introduced(tx: Tx, contact: Contact, content: Content, now_ms: Timestamp, rng: Rng) -> Contact:
+    """An introduction from someone we know: two requests that cross, or an accepted contact who has not our answer yet."""
+    introduction = content.introduction
+    assert introduction is not None
+    if contact.state is ChatState.ACCEPTED:
+        answers = [decode_content(renewal.content).body for renewal in tx.renewals(contact.account)]
+        if any(isinstance(body, ContactAccepted) for body in answers):
+            return contact  # the answer is on its way and stays so until its receipt
+    return request_crossed(tx, contact, introduction, now_ms, rng)
+
+
+def _take(
+    tx: Tx, contact: Contact, sender: Address, content: Content, arrival: Arrival, now_ms: Timestamp, rng: Rng
+) -> None:
+    """What the content says, by its body."""
+    if content.resend_of is not None:
+        healed(tx, contact, MessageId(content.resend_of.raw))
+        unopened = tx.unopened(content.resend_of)
+        if unopened is not None and unopened.sender == sender:
+            tx.delete_unopened(content.resend_of)
+    match content.body:
+        case Receipt():
+            take_receipt(tx, contact, sender, content.body)
+            return
+        case ContactAccepted():
+            contact = answer_received(tx, contact, content.body, now_ms, rng)
+        case ProfileKey(profile_key=key):
+            contact = replace(contact, profile_key=SecretBytes(key))
+            tx.put_contact(contact)
+        case PresenceKey(presence_key=key):
+            contact = replace(contact, presence_key=key)
+            tx.put_contact(contact)
+        case Hello():
+            pass
+        case Text() | UnknownBody():
+            if not _show(tx, contact, content, arrival, now_ms):
+                return
+    if contact.state in {ChatState.ACCEPTED, ChatState.REQUESTED}:
+        acknowledge_to_sender(tx, contact, content.message_id, arrival.route, now_ms, rng)
+
+
+def _show(tx: Tx, contact: Contact, content: Content, arrival: Arrival, now_ms: Timestamp) -> bool:
+    """Put it on the screen, once. False when it is somebody else's id, or over a limit: then there is no receipt."""
+    known = tx.message(content.message_id)
+    if known is not None:
+        return known.chat == contact.account and known.sender == contact.account
+    is_request = contact.state is ChatState.REQUEST
+    if is_request and len(tx.messages(contact.account, None, MAX_REQUEST_TEXTS)) >= MAX_REQUEST_TEXTS:
+        return False
+    body = content.body
+    if isinstance(body, UnknownBody) and content.sender_seq == 0:
+        return True  # a later version's control content: nothing to show, but it did arrive
+    tx.insert_message(
+        MessageRow(
+            id=content.message_id,
+            chat=contact.account,
+            sender=contact.account,
+            kind=MessageKind.TEXT if isinstance(body, Text) else MessageKind.UNKNOWN,
+            text=body.text if isinstance(body, Text) else "",
+            sent_at_ms=min(content.sent_at_ms, now_ms),
+            sender_seq=content.sender_seq,
+            status=MessageStatus.DELIVERED,
+            reply_to=body.reply_to if isinstance(body, Text) else None,
+            route=arrival.route,
+            receipt_held=is_request,
+        )
+    )
+    tx.append_event(EventKind.MESSAGE, chat=contact.account, message_id=content.message_id)
+    tx.append_event(EventKind.CHAT, chat=contact.account)
+    return True

@@ -1,0 +1,162 @@
+"""From a body to sealed envelopes in the outbox, one for each device (docs/protocol/delivery.md, "Sending").
+
+Everything here happens in the caller's transaction: the ratchet step, the envelope that it made and the row that will
+send it are committed together, so that no ciphertext leaves before the ratchet behind it is on disk.
+"""
+
+from dataclasses import dataclass, replace
+
+from mepassa.model.card import Card
+from mepassa.model.content import Body, Content, Hello, Introduction, Receipt, Text
+from mepassa.model.envelope import MAX_REQUEST_ENVELOPE_BYTES
+from mepassa.model.errors import TooLargeError
+from mepassa.model.ids import Address, EnvelopeId, MessageId, Timestamp
+from mepassa.model.status import ChatState
+from mepassa.ports.rng import Rng
+from mepassa.ports.stores import Contact, OutboxKind, OutboxRow, OwnAccount, Renewal, SentRow, Tx
+from mepassa.protocol.account import DAY_MS, local_identity, sender_certificate
+from mepassa.protocol.devices import listed_devices, remote_device
+from mepassa.protocol.sealing import seal_content
+from mepassa.protocol.session import NoSessionError, SessionRecord, StaleSessionError
+from mepassa.wire.content import decode_content, encode_content
+
+EXPIRY_MS = 14 * DAY_MS
+"""What a home keeps an envelope, and when a message without a receipt has failed."""
+RENEWED_EVERY_MS = 13 * DAY_MS
+"""Keys and answers are deposited anew this often until their receipt, so that one copy is always waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What one content says besides its body."""
+
+    body: Body
+    message_id: MessageId
+    sender_seq: int = 0
+    resend_of: EnvelopeId | None = None
+
+
+def make_content(tx: Tx, contact: Contact, draft: Draft, now_ms: Timestamp) -> Content:
+    """`sent_at_ms` is now; until the contact has answered, who we are is enclosed."""
+    own = tx.own()
+    return Content(
+        message_id=draft.message_id,
+        sender_seq=draft.sender_seq,
+        sent_at_ms=now_ms,
+        list_version=own.list_version,
+        list_hash=own.device_list.hash,
+        body=draft.body,
+        introduction=introduction(own, contact) if contact.state is ChatState.REQUESTED else None,
+        resend_of=draft.resend_of,
+    )
+
+
+def introduction(own: OwnAccount, contact: Contact) -> Introduction:
+    return Introduction(
+        card=Card(own.home.url, own.home.key, own.root_key, own.name),
+        device_list=own.device_list,
+        profile_key=own.profile_key.expose(),
+        invite_token=contact.invite_token,
+    )
+
+
+def kind_of(contact: Contact, body: Body) -> OutboxKind:
+    if contact.state is ChatState.REQUESTED and contact.profile_key is None:
+        return OutboxKind.REQUEST
+    return OutboxKind.TEXT if isinstance(body, Text | Hello) else OutboxKind.CONTROL
+
+
+def address(
+    tx: Tx,
+    contact: Contact,
+    content: Content,
+    now_ms: Timestamp,
+    rng: Rng,
+    *,
+    after_s: float = 0.0,
+    stored_only: bool = False,
+) -> None:
+    """Put a content into the outbox for every listed device, sealed at once where a session allows (and `after_s` is 0)."""
+    devices = listed_devices(contact)
+    for entry in devices.devices if devices is not None else ():
+        row = OutboxRow(
+            id=0,
+            to=Address(contact.account, entry.device),
+            kind=kind_of(contact, content.body),
+            content=encode_content(content),
+            envelope=None,
+            message_id=None if isinstance(content.body, Receipt) else content.message_id,
+            created_ms=now_ms,
+            expires_ms=Timestamp(now_ms + EXPIRY_MS),
+            next_try_ms=Timestamp(now_ms + int(after_s * 1000)),
+            stored_only=stored_only,
+        )
+        row = tx.append_outbox(row)
+        if after_s == 0.0:
+            seal_row(tx, contact, row, now_ms, rng)
+
+
+def address_renewed(tx: Tx, contact: Contact, body: Body, now_ms: Timestamp, rng: Rng) -> None:
+    """A control content without an end: sent now, and anew every 13 days until its receipt.
+
+    An older one of the same kind is replaced: only the newest key counts.
+    """
+    for renewal in tx.renewals(contact.account):
+        if type(decode_content(renewal.content).body) is type(body):
+            tx.delete_renewal(contact.account, renewal.message_id)
+            drop_rows(tx, contact, renewal.message_id)
+    content = make_content(tx, contact, Draft(body, MessageId(rng.token(16))), now_ms)
+    tx.put_renewal(
+        Renewal(contact.account, content.message_id, encode_content(content), Timestamp(now_ms + RENEWED_EVERY_MS))
+    )
+    address(tx, contact, content, now_ms, rng)
+
+
+def drop_rows(tx: Tx, contact: Contact, message_id: MessageId) -> None:
+    for row in tx.outbox(contact.account):
+        if row.message_id == message_id:
+            tx.delete_outbox(row.id)
+
+
+def has_session(tx: Tx, peer: Address) -> bool:
+    record = tx.session(peer)
+    return record is not None and SessionRecord.from_bytes(record).has_current
+
+
+def seal_row(tx: Tx, contact: Contact, row: OutboxRow, now_ms: Timestamp, rng: Rng) -> OutboxRow:
+    """Step the ratchet and seal; unchanged when there is no session to that device, or only one that may not send."""
+    remote, record = remote_device(contact, row.to.device), tx.session(row.to)
+    if row.envelope is not None or remote is None or record is None:
+        return row
+    own = tx.own()
+    try:
+        stepped, envelope, ratchet_key = seal_content(
+            SessionRecord.from_bytes(record),
+            local_identity(own),
+            remote,
+            sender_certificate(tx, own, now_ms),
+            row.content,
+            now_ms=now_ms,
+            rng=rng,
+        )
+    except (NoSessionError, StaleSessionError):
+        return row
+    if row.kind is OutboxKind.REQUEST and len(envelope.raw) > MAX_REQUEST_ENVELOPE_BYTES:
+        raise TooLargeError(len(envelope.raw), MAX_REQUEST_ENVELOPE_BYTES)
+    sealed = replace(row, envelope=envelope)
+    tx.put_session(row.to, stepped.to_bytes())
+    tx.update_outbox(sealed)
+    tx.put_sent(SentRow(envelope.id, row.to, row.message_id, row.content, ratchet_key, row.resends, now_ms))
+    return sealed
+
+
+def seal_due(tx: Tx, contact: Contact, now_ms: Timestamp, rng: Rng) -> tuple[OutboxRow, ...]:
+    """Seal what is due and can be; returns the due rows that still wait for a session."""
+    left = []
+    for row in tx.outbox(contact.account):
+        if row.envelope is None and row.next_try_ms <= now_ms:
+            if remote_device(contact, row.to.device) is None:
+                tx.delete_outbox(row.id)  # that device is not the contact's any more
+            elif seal_row(tx, contact, row, now_ms, rng).envelope is None:
+                left.append(row)
+    return tuple(left)

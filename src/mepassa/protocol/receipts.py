@@ -1,0 +1,111 @@
+"""Receipts: end-to-end, by whichever route, naming the route that the message took (docs/protocol/delivery.md)."""
+
+from dataclasses import replace
+
+from mepassa.model.content import Receipt, ReceiptEntry, ReceiptKind
+from mepassa.model.ids import AccountId, Address, MessageId, Timestamp
+from mepassa.model.route import Route, RouteKind
+from mepassa.model.status import ChatState, MessageStatus
+from mepassa.ports.rng import Rng
+from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, OutboxRow, Tx
+from mepassa.protocol.outbound import Draft, address, make_content
+from mepassa.protocol.status import StatusEvent, move
+from mepassa.wire.content import decode_content, encode_content, rewrite
+
+BATCH = 50
+"""Entries in one receipt, routes included, that certainly fit an envelope."""
+STORED_DELAY_S = (1.0, 5.0)
+"""A receipt for a stored message leaves after a random while: the home that handed it over learns less from its time."""
+
+
+def acknowledge_to_sender(
+    tx: Tx, contact: Contact, message_id: MessageId, route: Route | None, now_ms: Timestamp, rng: Rng
+) -> None:
+    """A delivery receipt in the outbox. For a stored message it waits a little, and takes others with it."""
+    stored = route is None or route.kind is RouteKind.STORED
+    _put(tx, contact, ReceiptKind.DELIVERED, (ReceiptEntry(message_id, route),), now_ms, rng, batched=stored)
+
+
+def release_held(tx: Tx, contact: Contact, now_ms: Timestamp, rng: Rng) -> None:
+    """The person has accepted: the delivery receipts that a stranger does not get are made up for."""
+    held = tx.held_receipts(contact.account)
+    entries = tuple(ReceiptEntry(row.id, row.route) for row in held)
+    for start in range(0, len(entries), BATCH):
+        _put(tx, contact, ReceiptKind.DELIVERED, entries[start : start + BATCH], now_ms, rng, batched=False)
+    for row in held:
+        tx.update_message(replace(row, receipt_held=False))
+
+
+def mark_read(tx: Tx, contact: Contact, up_to: MessageId, now_ms: Timestamp, rng: Rng) -> None:
+    """Everything up to there has been seen; accepted contacts are told."""
+    rows = tx.incoming_up_to(contact.account, up_to)
+    for row in rows:
+        tx.update_message(replace(row, status=MessageStatus.READ))
+        tx.append_event(EventKind.STATUS, chat=contact.account, message_id=row.id)
+    if not rows:
+        return
+    tx.append_event(EventKind.CHAT, chat=contact.account)
+    if contact.state is not ChatState.ACCEPTED:
+        return
+    entries = tuple(ReceiptEntry(row.id, row.route) for row in rows if row.kind is not MessageKind.UNOPENED)
+    for start in range(0, len(entries), BATCH):
+        _put(tx, contact, ReceiptKind.READ, entries[start : start + BATCH], now_ms, rng, batched=False)
+
+
+def take_receipt(tx: Tx, contact: Contact, sender: Address, receipt: Receipt) -> None:
+    """Lift the messages that it names. The route that it names wins: it is how the recipient got the first copy."""
+    event = StatusEvent.READ_RECEIVED if receipt.kind is ReceiptKind.READ else StatusEvent.RECEIPT_RECEIVED
+    arrived = {entry.message_id for entry in receipt.entries}
+    for entry in receipt.entries:
+        tx.delete_renewal(contact.account, entry.message_id)
+        tx.forget_sent(entry.message_id, contact.account)
+        row = tx.message(entry.message_id)
+        if row is not None and row.chat == contact.account and row.sender != contact.account:
+            _lift(tx, row, event, entry.route)
+    for waiting in tx.outbox(contact.account):
+        if waiting.to == sender and waiting.message_id in arrived:
+            tx.delete_outbox(waiting.id)
+
+
+def _lift(tx: Tx, row: MessageRow, event: StatusEvent, route: Route | None) -> None:
+    lifted = replace(row, status=move(row.status, event))
+    if lifted.status is not row.status:
+        if row.status is not MessageStatus.DELIVERED:
+            lifted = replace(lifted, route=route or row.route)
+        tx.update_message(lifted)
+        tx.append_event(EventKind.STATUS, chat=row.chat, message_id=row.id)
+
+
+def _put(
+    tx: Tx,
+    contact: Contact,
+    kind: ReceiptKind,
+    entries: tuple[ReceiptEntry, ...],
+    now_ms: Timestamp,
+    rng: Rng,
+    *,
+    batched: bool,
+) -> None:
+    if batched and _join_waiting(tx, contact.account, kind, entries):
+        return
+    content = make_content(tx, contact, Draft(Receipt(kind, entries), MessageId(rng.token(16))), now_ms)
+    address(tx, contact, content, now_ms, rng, after_s=rng.uniform(*STORED_DELAY_S) if batched else 0.0)
+
+
+def _join_waiting(tx: Tx, account: AccountId, kind: ReceiptKind, entries: tuple[ReceiptEntry, ...]) -> bool:
+    """Add to a receipt that is not sealed yet: one envelope then tells of many messages."""
+    rows = [row for row in tx.outbox(account) if row.envelope is None and row.message_id is None and row.content]
+    joined = [row for row in rows if _append(tx, row, kind, entries)]
+    return bool(joined)
+
+
+def _append(tx: Tx, row: OutboxRow, kind: ReceiptKind, entries: tuple[ReceiptEntry, ...]) -> bool:
+    content = decode_content(row.content)
+    body = content.body
+    if not isinstance(body, Receipt) or body.kind is not kind or len(body.entries) + len(entries) > BATCH:
+        return False
+    known = {entry.message_id for entry in body.entries}
+    fresh = tuple(entry for entry in entries if entry.message_id not in known)
+    longer = rewrite(content, body=Receipt(kind, (*body.entries, *fresh)))
+    tx.update_outbox(replace(row, content=encode_content(longer)))
+    return True
