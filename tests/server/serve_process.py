@@ -5,6 +5,7 @@ holds fields of `HomePolicy`; with `modules` true the ready line also says which
 """
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def main() -> int:
             given[name] = Path(given[name])
 
     def ready(facts: ReadyFacts) -> None:
-        line = facts.as_json()
+        line = {**facts.as_json(), "pid": os.getpid()}
         if modules:
             line["modules"] = sorted(name for name in sys.modules if name.startswith("mepassa"))
         print(json.dumps(line), flush=True)

@@ -42,7 +42,8 @@ def check_home_url(url: str, *, insecure_home: bool) -> str:
     except ValueError:
         raise InvalidInputError("That is not the address of a home.", field="home") from None
     host = parts.hostname
-    if not host or not port_is_good or parts.username or parts.query or parts.fragment or parts.path not in {"", "/"}:
+    extra = parts.username or parts.password or parts.query or parts.fragment or parts.path not in {"", "/"}
+    if not host or not host.isascii() or not port_is_good or extra:
         raise InvalidInputError("A home is given as https://HOST or https://HOST:PORT.", field="home")
     if parts.scheme == "http" and not (insecure_home or _is_loopback(host)):
         raise InvalidInputError(

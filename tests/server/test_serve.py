@@ -1,0 +1,133 @@
+"""docs/guides/hosting.md: a home as a process: what it says, what it holds, what it loads, how it stops."""
+
+import json
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import aiohttp
+import psutil
+import pytest
+
+from mepassa.identity import HomeKeyPair
+from mepassa.model.errors import FolderInUseError
+from mepassa.model.secret import SecretBytes
+from mepassa.ports.clock import SystemClock
+from mepassa.transports.mailbox import fetch_well_known
+from mepassa.wire.wellknown import RegistrationPolicy
+from tests.server.home_process import HomeProcess, home_process, start_fails
+
+MEMORY_LIMIT_BYTES = 65 * 1024 * 1024
+"""What a home without the bootstrap role may take (issue 3, "Figures")."""
+PEER = "/ip4/198.51.100.1/tcp/4001"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HomeProcess]:
+    """One home for all tests that only look at it."""
+    data = tmp_path_factory.mktemp("serve") / "home"
+    roles = ["mailbox", "relay"]
+    with home_process(data, roles=roles, admin_host="127.0.0.1", modules=True, bootstrap_peers=[PEER]) as running:
+        yield running
+
+
+def folder(home: HomeProcess) -> Path:
+    arguments = home.process.args
+    assert isinstance(arguments, list)
+    return Path(json.loads(str(arguments[-1]))["data"])
+
+
+def test_a_home_says_where_it_is_and_stops_cleanly_on_sigterm(tmp_path: Path) -> None:
+    with home_process(tmp_path, roles=["mailbox", "relay"], registration="invite") as home:
+        ready = home.ready
+        assert ready["ready"] is True
+        assert re.fullmatch(r"http://127\.0\.0\.1:\d+", home.url)
+        assert re.fullmatch(r"[0-9a-f]{64}", ready["home_key"])
+        assert re.fullmatch(r"([A-Z2-7]{4}-){3}[A-Z2-7]{4}", ready["invite"])
+        assert len(ready["turn"]["udp"]) == 2
+        assert ready["turn"]["tcp"] > 0
+        assert ready["admin"] is None
+        assert home.stop() == 0
+    with home_process(tmp_path, registration="invite") as again:
+        assert again.ready["home_key"] == ready["home_key"]
+        assert again.ready["invite"] is None, "the first invite is shown once"
+
+
+def test_a_running_home_holds_nothing_that_could_read_a_message_and_fits_its_memory(home: HomeProcess) -> None:
+    """ARCHITECTURE.md: a server that can't import the ratchet can't read a message."""
+    loaded = {name.split(".")[1] for name in home.ready["modules"] if "." in name}
+    assert loaded <= {"model", "ports", "wire", "identity", "server"}
+    resident = psutil.Process(home.pid).memory_info().rss
+    print(f"home with mailbox and relay: {resident / 2**20:.1f} MiB resident")
+    assert resident < MEMORY_LIMIT_BYTES
+
+
+def test_keys_and_database_are_readable_by_their_owner_only(home: HomeProcess) -> None:
+    data = folder(home)
+    assert stat.S_IMODE(data.stat().st_mode) == 0o700
+    for name in ("home-key", "relay-secret", "home.db"):
+        assert stat.S_IMODE((data / name).stat().st_mode) == 0o600, name
+
+
+async def test_the_well_known_document_is_signed_by_the_home_key_and_tells_the_time(home: HomeProcess) -> None:
+    fetched = await fetch_well_known(home.url, expected_key=home.address.key, clock=SystemClock())
+    document = fetched.document
+    assert document.home_key == home.address.key
+    assert document.mailbox
+    assert document.registration is RegistrationPolicy.OPEN
+    assert list(document.turn_udp) == home.ready["turn"]["udp"]
+    assert document.turn_tcp == home.ready["turn"]["tcp"]
+    assert document.bootstrap == (PEER,)
+    assert fetched.clock_offset_s is not None
+    assert abs(fetched.clock_offset_s) < 60
+    stored = (folder(home) / "home-key").read_text()
+    assert HomeKeyPair(SecretBytes(bytes.fromhex(stored))).public == home.address.key
+
+
+def test_a_second_home_on_the_same_folder_is_told_in_one_sentence(home: HomeProcess) -> None:
+    assert start_fails(folder(home)) == (1, FolderInUseError.sentence)
+
+
+def test_a_taken_port_is_told_in_one_sentence(home: HomeProcess, tmp_path: Path) -> None:
+    sentence = f"Port {home.port} is taken by another program; choose another, or 0 for a free one."
+    assert start_fails(tmp_path, listen_port=home.port) == (1, sentence)
+
+
+async def test_the_invite_page_runs_nothing_but_itself_and_sends_nothing(home: HomeProcess) -> None:
+    async with aiohttp.ClientSession() as client, client.get(home.url + "/i") as response:
+        page, policy = await response.text(), response.headers["Content-Security-Policy"]
+        assert response.headers["Referrer-Policy"] == "no-referrer"
+        assert "Date" in response.headers
+        assert response.headers["Server"] == "mepassa"
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert "Abrir no MePassa" in page
+    assert "Open in MePassa" in page
+    assert not re.search(r"(?:src|href)=[\"'](?!#)", page), "nothing is loaded from anywhere"
+
+
+async def test_the_admin_port_counts_and_makes_invites_for_its_host_only(home: HomeProcess) -> None:
+    async with aiohttp.ClientSession() as client:
+        admin = home.ready["admin"]
+        async with client.get(admin + "/metrics") as response:
+            figures = json.loads(await response.text())
+        assert figures["deposits_stored"] == 0
+        assert figures["envelopes_waiting"] == 0
+        assert figures["relay"]["allocations_total"] == 0
+        async with client.post(admin + "/invites") as response:
+            assert re.fullmatch(r"([A-Z2-7]{4}-){3}[A-Z2-7]{4}", (await response.json())["invite"])
+        async with client.get(admin + "/metrics", headers={"Host": "evil.example"}) as response:
+            assert response.status == 403
+        async with client.post(admin + "/invites", headers={"Origin": "https://evil.example"}) as response:
+            assert response.status == 403
+        async with client.get(home.url + "/metrics") as response:
+            assert response.status == 404, "the public port counts for nobody"
+
+
+async def test_a_relay_without_mailboxes_has_no_sockets_of_a_home(tmp_path: Path) -> None:
+    with home_process(tmp_path, roles=["relay"]) as home:
+        async with aiohttp.ClientSession() as client, client.get(home.url + "/v1/mailbox") as response:
+            assert response.status == 404
+        fetched = await fetch_well_known(home.url, expected_key=home.address.key, clock=SystemClock())
+        assert not fetched.document.mailbox
