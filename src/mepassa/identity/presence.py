@@ -22,7 +22,7 @@ from mepassa.model.keys import PresencePublicKey
 from mepassa.model.secret import SecretBytes
 
 DAY_MS = 86_400_000
-SEALED_SIZES = (512, 960)
+SEALED_SIZES = (512, 928)
 """Bytes of a sealed record: two classes, so that its length tells next to nothing; the DHT record stays under 1 KiB."""
 _OVERHEAD = 12 + 16 + 1
 """Nonce, tag, and the 0x80 that ends the record before its zeros."""
@@ -52,7 +52,7 @@ def verify_blinded(slot: bytes, message: bytes, signature: bytes) -> None:
 
 
 def seal_presence(key: PresencePublicKey, day: int, device: int, record: bytes) -> bytes:
-    """AES-256-GCM under HKDF(A, day, device), padded to a size class. Raises `InvalidInputError` over 931 bytes."""
+    """AES-256-GCM under HKDF(A, day, device), padded to a size class. Raises `InvalidInputError` over 899 bytes."""
     size = next((size for size in SEALED_SIZES if len(record) + _OVERHEAD <= size), None)
     if size is None:
         raise InvalidInputError("A presence record is too long.")

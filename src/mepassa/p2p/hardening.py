@@ -5,7 +5,7 @@ file; the version is pinned exactly, and tests/p2p/ asserts each remedy's effect
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +40,9 @@ CONNECTIONS_PER_PEER = 20
 """Up to 16 addresses are dialled at once; the losers are closed a moment later."""
 
 
+Advertise = Callable[[list[Multiaddr]], list[Multiaddr]]
+
+
 @dataclass(frozen=True, slots=True)
 class HostLimits:
     """What one host may hold. The library's own limit is 250 inbound connections, told to nobody."""
@@ -71,12 +74,15 @@ class LastingPeerStore(PeerStore):
             self.peer_data_map[self._own] = own
 
 
-def new_hardened_host(seed: bytes, limits: HostLimits, *, for_dht: bool, deny: Sequence[str] = ()) -> IHost:
+def new_hardened_host(
+    seed: bytes, limits: HostLimits, *, for_dht: bool, deny: Sequence[str] = (), advertise: Advertise | None = None
+) -> IHost:
     """A host with Noise and Yamux over TCP and nothing else, dialling nobody by itself.
 
     `seed` (32 bytes) makes its key. `for_dht`: DHT hosts need identify to tell servers from clients, and watch over
     their connections; a host for links does without both: identify would hand every stranger our addresses before the
-    hello, and links have pings of their own. `deny`: networks (CIDR) neither dialled nor accepted from.
+    hello, and links have pings of their own. `deny`: networks (CIDR) not dialled on the library's own account.
+    `advertise`: from the addresses listened on to those that others are told.
     """
     swarm_module._HAPPY_EYEBALLS_DELAY = HAPPY_EYEBALLS_DELAY_S  # noqa: SLF001 - as the file's first words say
     logging.getLogger("libp2p").setLevel(logging.CRITICAL)  # it writes PeerIds and addresses at every level below
@@ -90,6 +96,7 @@ def new_hardened_host(seed: bytes, limits: HostLimits, *, for_dht: bool, deny: S
         connection_config=_connection_config(limits, deny, health=for_dht),
         resource_manager=_resource_manager(limits),
         disable_identify_address_discovery=True,
+        addrs_factory=None if advertise is None else lambda listened: advertise(list(listened)),
     )
     swarm = network_of(host)
     swarm.retry_config = RetryConfig(max_retries=0)

@@ -15,6 +15,7 @@ from libp2p.security.noise.exceptions import PeerIDMismatchesPubkey
 from libp2p.transport.exceptions import OpenConnectionError
 from multiaddr import Multiaddr
 
+from mepassa.model.addresses import IpAddress
 from mepassa.model.errors import LocalError, MalformedError, TransientError
 from mepassa.p2p.addresses import TcpAddress, parse_multiaddr, parse_peer_id
 from mepassa.p2p.guest import TrioGuest
@@ -51,14 +52,28 @@ class ListenError(LocalError):
 
 
 class P2pHost:
-    """`start` and `stop` once each. `for_dht` and `deny` as in `new_hardened_host`."""
+    """`start` and `stop` once each. `for_dht` and `deny` as in `new_hardened_host`; `seed`: 32 bytes, else a fresh key.
+
+    `public_ip`: told to others in place of the address listened on (which may be 0.0.0.0).
+    """
 
     def __init__(
-        self, guest: TrioGuest, *, limits: HostLimits | None = None, for_dht: bool = False, deny: Sequence[str] = ()
+        self,
+        guest: TrioGuest,
+        *,
+        seed: bytes | None = None,
+        limits: HostLimits | None = None,
+        for_dht: bool = False,
+        deny: Sequence[str] = (),
+        public_ip: IpAddress | None = None,
     ) -> None:
-        self._guest = guest
+        self._guest, self._public_ip = guest, public_ip
         self.host: IHost = new_hardened_host(
-            secrets.token_bytes(32), limits or HostLimits(), for_dht=for_dht, deny=deny
+            seed or secrets.token_bytes(32),
+            limits or HostLimits(),
+            for_dht=for_dht,
+            deny=deny,
+            advertise=None if public_ip is None else self._advertise,
         )
         self._halt: trio.Event | None = None
         self._finished = asyncio.Event()
@@ -125,9 +140,13 @@ class P2pHost:
         finally:
             self._finished.set()
 
+    def _advertise(self, listened: list[Multiaddr]) -> list[Multiaddr]:
+        ports = {address.value_for_protocol("tcp") for address in listened}
+        return [Multiaddr(str(TcpAddress(self._public_ip, int(port)))) for port in ports if self._public_ip and port]
+
     def _listening(self) -> tuple[TcpAddress, ...]:
         found = []
-        for address in self.host.get_transport_addrs():
+        for address in self.host.get_addrs():
             try:
                 found.append(parse_multiaddr(str(address))[0])
             except MalformedError:
