@@ -17,7 +17,7 @@ SBIN = "/usr/bin:/usr/local/bin:/usr/local/sbin:/usr/sbin:/sbin"
 class Coturn:
     """One turnserver, not a daemon, all it writes in `folder`. STUN answers on `port` and `port` + 1.
 
-    `extra` are further flags; `lab.spawn("srv", coturn.command())` starts it, `wait_line` is in its first lines.
+    `extra` are further flags. `lab.spawn("srv", coturn.command())` starts it; `lab.wait_for_port` tells when it listens.
     """
 
     folder: Path
@@ -57,7 +57,7 @@ class Coturn:
             "--no-cli",
             f"--userdb={self.folder / 'users.db'}",
             f"--pidfile={self.folder / 'turnserver.pid'}",
-            "--log-file=stdout",
+            f"--log-file={self.folder / 'turnserver.log'}",
             "--simple-log",
             *self.extra,
         ]

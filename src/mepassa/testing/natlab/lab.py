@@ -143,6 +143,19 @@ class NatLab:
         self._processes.append(process)
         return process
 
+    def wait_for_port(self, namespace: str, host: str, port: int, timeout_s: float = 20.0) -> None:
+        """Until a TCP server there answers to one inside `namespace`. Raises `NatLabError`."""
+        program = (
+            "import socket, sys, time\n"
+            "end = time.monotonic() + float(sys.argv[3])\n"
+            "while time.monotonic() < end:\n"
+            "    with socket.socket() as s:\n"
+            "        if s.connect_ex((sys.argv[1], int(sys.argv[2]))) == 0: sys.exit()\n"
+            "    time.sleep(0.02)\n"
+            "sys.exit('nobody listens there')\n"
+        )
+        self.run(namespace, [sys.executable, "-I", "-c", program, host, str(port), str(timeout_s)])
+
     def http(
         self,
         namespace: str,

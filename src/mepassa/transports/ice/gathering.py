@@ -121,6 +121,9 @@ class _Gathering:
             await asyncio.wait({relay_task}, timeout=begun + TCP_CAP_S - loop.time())
 
     def _enough(self, tasks: list[asyncio.Task[None]], relay_task: asyncio.Task[None] | None) -> bool:
+        """Only interfaces that lead nowhere can still be pending. A relay over TCP means that UDP had its time."""
+        if any(server.transport == "tcp" for server in self.result.relays.values()):
+            return True
         relay_settled = relay_task is None or relay_task.done()
         return relay_settled and (not tasks or self._mapped.is_set())
 
