@@ -1,11 +1,13 @@
-"""One device in the lab, as a process: `python -m tests.natlab.ice_peer`, JSON lines in and out.
+"""One device in the lab, as a process: `python -m tests.natlab.ice_peer NUMBER FRIEND`, JSON lines in and out.
 
-in   {"number", "friend", "turn": [...], "stun": [...], "user", "password", "direct", "relay", "relay_only"}
+in   {"gather": {"turn": [...], "stun": [...], "user", "password", "direct", "relay", "relay_only"}}
 out  {"event": "gathered", "signal": hex, "nat_kind", "candidates", "seconds"}
 in   {"remote": hex}
-out  {"event": "open", "kind", "address_class", "via", "rtt_s", "seconds"} or {"event": "failed", "error", "seconds"}
-in   {"send": N}
+out  {"event": "open", "kind", "address_class", "via", "seconds"} or {"event": "failed", "error", "seconds"}
+in   {"send": N, "size_bytes"}
 out  {"event": "acknowledged" | "lost", "number": N, "seconds"}; the other side says {"event": "received", "number": N}
+in   {"hang_up": true}
+out  {"event": "hung_up"}; then another attempt may begin. A link that ends otherwise: {"event": "closed"}
 """
 
 import asyncio
@@ -73,60 +75,83 @@ def signal_from(attempt: IceAttempt, certificate: QuicCertificate, rng: SeededRn
     )
 
 
-async def main() -> None:
-    loop = asyncio.get_running_loop()
-    orders = lines()
-    start = await anext(orders)
-    me, friend = Person(start["number"]), Person(start["friend"])
-    me.befriend(friend)
-    rng, certificate = SeededRng(start["number"]), QuicCertificate.make(START_MS)
-    transport = IceTransport(identity=me, handler=Handler(), certificate=certificate)
-    servers = TurnCredentials(
-        servers=tuple(start["turn"]),
-        stun_servers=tuple(start["stun"]),
-        username=start["user"],
-        password=SecretBytes(start["password"].encode()),
-        expires_at_ms=Timestamp(2**50),
-    )
-    begun = loop.time()
-    attempt = await IceAttempt.gather(
-        IceConfig(servers, admit, start["direct"], start["relay"], start["relay_only"]), rng=rng
-    )
-    own = signal_from(attempt, certificate, rng)
-    say(
-        event="gathered",
-        signal=encode_signal(own).hex(),
-        nat_kind=own.nat_kind,
-        candidates=own.candidates,
-        seconds=loop.time() - begun,
-    )
-    remote = decode_signal(bytes.fromhex((await anext(orders))["remote"]))
-    begun = loop.time()
-    try:
-        link = await transport.connect(attempt, own=own, remote=remote, peer=friend.own)
-    except MepassaError as error:
-        say(event="failed", error=error.code, seconds=loop.time() - begun)
-        return
-    facts = link.facts
-    say(
-        event="open",
-        kind=facts.kind,
-        address_class=facts.address_class,
-        via=facts.via,
-        rtt_s=link.srtt_s,
-        seconds=loop.time() - begun,
-    )
-    async for order in orders:
-        begun = loop.time()
-        number = order["send"]
+class Device:
+    def __init__(self, number: int, friend: int) -> None:
+        me, self._friend = Person(number), Person(friend)
+        me.befriend(self._friend)
+        self._rng, self._certificate = SeededRng(number), QuicCertificate.make(START_MS)
+        self._transport = IceTransport(identity=me, handler=Handler(), certificate=self._certificate)
+        self._attempt: IceAttempt | None = None
+        self._signal: Signal | None = None
+
+    async def gather(self, order: dict[str, Any]) -> None:
+        begun = asyncio.get_running_loop().time()
+        servers = TurnCredentials(
+            servers=tuple(order["turn"]),
+            stun_servers=tuple(order["stun"]),
+            username=order["user"],
+            password=SecretBytes(order["password"].encode()),
+            expires_at_ms=Timestamp(2**50),
+        )
+        config = IceConfig(servers, admit, order["direct"], order["relay"], order["relay_only"])
+        self._attempt = await IceAttempt.gather(config, rng=self._rng)
+        self._signal = signal_from(self._attempt, self._certificate, self._rng)
+        say(
+            event="gathered",
+            signal=encode_signal(self._signal).hex(),
+            nat_kind=self._signal.nat_kind,
+            candidates=self._signal.candidates,
+            seconds=asyncio.get_running_loop().time() - begun,
+        )
+
+    async def connect(self, remote: Signal) -> None:
+        begun = asyncio.get_running_loop().time()
+        assert self._attempt is not None
+        assert self._signal is not None
         try:
-            await link.send(SealedEnvelope(number.to_bytes(4, "big").ljust(order.get("size_bytes", 400), b"e")))
-        except MepassaError:
-            say(event="lost", number=number, seconds=loop.time() - begun)
-        else:
-            say(event="acknowledged", number=number, seconds=loop.time() - begun)
-    await transport.stop()
+            link = await self._transport.connect(self._attempt, own=self._signal, remote=remote, peer=self._friend.own)
+        except MepassaError as error:
+            say(event="failed", error=error.code, seconds=asyncio.get_running_loop().time() - begun)
+            return
+        say(
+            event="open",
+            kind=link.facts.kind,
+            address_class=link.facts.address_class,
+            via=link.facts.via,
+            seconds=asyncio.get_running_loop().time() - begun,
+        )
+
+    async def send(self, number: int, size_bytes: int) -> None:
+        begun = asyncio.get_running_loop().time()
+        try:
+            (link,) = self._transport.links.live()
+            await link.send(SealedEnvelope(number.to_bytes(4, "big").ljust(size_bytes, b"e")))
+            event = "acknowledged"
+        except (MepassaError, ValueError):
+            event = "lost"
+        say(event=event, number=number, seconds=asyncio.get_running_loop().time() - begun)
+
+    async def hang_up(self) -> None:
+        await self._transport.stop()
+        if self._attempt is not None:
+            await self._attempt.close()
+        say(event="hung_up")
+
+
+async def main(number: int, friend: int) -> None:
+    device = Device(number, friend)
+    async for order in lines():
+        match order:
+            case {"gather": config}:
+                await device.gather(config)
+            case {"remote": signal}:
+                await device.connect(decode_signal(bytes.fromhex(signal)))
+            case {"send": envelope}:
+                await device.send(envelope, order.get("size_bytes", 400))
+            case {"hang_up": _}:
+                await device.hang_up()
+    await device.hang_up()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))

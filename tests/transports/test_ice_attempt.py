@@ -4,7 +4,7 @@ import asyncio
 import gc
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -12,7 +12,10 @@ import pytest
 
 from mepassa.model.errors import ConflictError
 from mepassa.model.route import AddressClass, FoundBy, NatKind, RouteKind, RouteTransport
+from mepassa.model.secret import SecretBytes
+from mepassa.ports.clock import SystemClock
 from mepassa.ports.mailbox import TurnCredentials
+from mepassa.server.relay import RelayConfig, RelayRole
 from mepassa.testing import SeededRng
 from mepassa.testing.natlab import Coturn, LabProcess
 from mepassa.transports.ice import CandidateKind, IceAttempt, IceFailedError, RemoteSide, decode_candidate
@@ -27,6 +30,24 @@ def coturn(needs: Needs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
     with LabProcess(server.command()) as process:
         wait_for_port(process, server.port)
         yield credentials(server.turn_uris, server.stun_uris, server.credentials())
+
+
+@pytest.fixture
+async def embedded() -> AsyncIterator[TurnCredentials]:
+    secret = SecretBytes(bytes(32))
+    relay = RelayRole(RelayConfig(allow_private_peers=True), secret, SystemClock(), SeededRng("relay"))
+    await relay.start()
+    given = relay.credentials()
+    user = (given.username, given.password.expose().decode())
+    yield credentials(relay.turn_urls("127.0.0.1"), relay.stun_urls("127.0.0.1"), user)
+    await relay.stop()
+
+
+@pytest.fixture(params=["embedded", "coturn"])
+def servers(request: pytest.FixtureRequest) -> TurnCredentials:
+    """The relay that a small home embeds, and the one that a large home puts in its place."""
+    chosen: TurnCredentials = request.getfixturevalue(request.param)
+    return chosen
 
 
 def free_port_pair() -> int:
@@ -152,22 +173,22 @@ async def test_cancelled_gathering_leaves_nothing_open() -> None:
 # --- with a relay ------------------------------------------------------------------------------------------------------
 
 
-async def test_a_relay_carries_the_path_when_one_side_takes_no_direct_one(coturn: TurnCredentials) -> None:
-    one, other = await gather_two(config(coturn, direct=False), config(coturn), 21)
+async def test_a_relay_carries_the_path_when_one_side_takes_no_direct_one(servers: TurnCredentials) -> None:
+    one, other = await gather_two(config(servers, direct=False), config(servers), 21)
     assert kinds(one) == {CandidateKind.RELAY}
     paths = await connect_two(one, other)
     for path in paths:
         assert path.facts.relayed
         assert path.facts.address_class is AddressClass.RELAY
         assert path.facts.link_facts(None).kind is RouteKind.RELAYED
-    assert paths[0].facts.via == coturn.servers[0].removeprefix("turn:").partition("?")[0]
+    assert paths[0].facts.via == servers.servers[0].removeprefix("turn:").partition("?")[0]
     assert await heard(*paths, b"@through the relay") == b"@through the relay"
     await one.close()
     await other.close()
 
 
-async def test_who_hides_the_address_offers_the_relay_alone_and_shows_no_own_address(coturn: TurnCredentials) -> None:
-    one, other = await gather_two(config(coturn, relay_only=True), config(coturn, relay_only=True), 23)
+async def test_who_hides_the_address_offers_the_relay_alone_and_shows_no_own_address(servers: TurnCredentials) -> None:
+    one, other = await gather_two(config(servers, relay_only=True), config(servers, relay_only=True), 23)
     for attempt in (one, other):
         assert kinds(attempt) == {CandidateKind.RELAY}
         assert all("raddr 0.0.0.0 rport 9" in line for line in attempt.local.lines)
@@ -177,8 +198,8 @@ async def test_who_hides_the_address_offers_the_relay_alone_and_shows_no_own_add
     await other.close()
 
 
-async def test_direct_wins_over_the_relay_where_both_work(coturn: TurnCredentials) -> None:
-    one, other = await gather_two(config(coturn), config(coturn), 25)
+async def test_direct_wins_over_the_relay_where_both_work(servers: TurnCredentials) -> None:
+    one, other = await gather_two(config(servers), config(servers), 25)
     assert kinds(one) == {CandidateKind.HOST, CandidateKind.RELAY}
     paths = await connect_two(one, other)
     assert [path.facts.relayed for path in paths] == [False, False]
@@ -186,25 +207,25 @@ async def test_direct_wins_over_the_relay_where_both_work(coturn: TurnCredential
     await other.close()
 
 
-async def test_turn_over_tcp_is_used_where_udp_gets_no_answer(coturn: TurnCredentials) -> None:
+async def test_turn_over_tcp_is_used_where_udp_gets_no_answer(servers: TurnCredentials) -> None:
     """The UDP address leads to a socket that never speaks, as a firewall would."""
     with socket.socket(type=socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))
         dead = f"127.0.0.1:{silent.getsockname()[1]}"
-        servers = credentials(
-            (f"turn:{dead}?transport=udp", coturn.servers[1]),
+        blocked = credentials(
+            (f"turn:{dead}?transport=udp", servers.servers[1]),
             (f"stun:{dead}",),
-            (coturn.username, coturn.password.expose().decode()),
+            (servers.username, servers.password.expose().decode()),
         )
-        one, other = await gather_two(config(servers), config(coturn), 27)
+        one, other = await gather_two(config(blocked), config(servers), 27)
         assert one.local.nat_kind is NatKind.UDP_BLOCKED
         assert CandidateKind.RELAY in kinds(one)
         await one.close()
         await other.close()
 
 
-async def test_without_relay_allowed_none_is_allocated(coturn: TurnCredentials) -> None:
-    one, other = await gather_two(config(coturn, relay=False), config(coturn), 29)
+async def test_without_relay_allowed_none_is_allocated(servers: TurnCredentials) -> None:
+    one, other = await gather_two(config(servers, relay=False), config(servers), 29)
     assert kinds(one) == {CandidateKind.HOST}
     path, _ = await connect_two(one, other)
     assert not path.facts.relayed
@@ -212,8 +233,8 @@ async def test_without_relay_allowed_none_is_allocated(coturn: TurnCredentials) 
     await other.close()
 
 
-async def test_wrong_relay_credentials_cost_the_relay_and_nothing_else(coturn: TurnCredentials) -> None:
-    wrong = credentials(coturn.servers[:1], coturn.stun_servers, (coturn.username, "wrong"))
+async def test_wrong_relay_credentials_cost_the_relay_and_nothing_else(servers: TurnCredentials) -> None:
+    wrong = credentials(servers.servers[:1], servers.stun_servers, (servers.username, "wrong"))
     attempt = await IceAttempt.gather(config(wrong), rng=SeededRng(31))
     assert kinds(attempt) == {CandidateKind.HOST}
     await attempt.close()
