@@ -105,6 +105,9 @@ def meet(peers: Peers) -> tuple[dict[str, Any], dict[str, Any]]:
     return opened
 
 
+TRIES = 3
+"""A relay waits 0.4 or 0.7 s; a machine so busy that one side sleeps longer than that at the wrong moment gets another
+go, so that no timing decides this test. A way that is not there will not be found in three goes either."""
 TYPES = (
     NatType.OPEN,
     NatType.FULLCONE,
@@ -141,17 +144,21 @@ def test_two_devices_meet_by_the_best_path_that_their_nats_allow(
     expected = ("open", "relayed", "relay")
     if direct_works(pair):
         expected = ("open", "direct", "public" if NatType.OPEN in pair else "hole_punched")
-    with gathering(lab, peers, relay, *pair):
-        opened = meet(peers)
-        for side in opened:
-            assert (side["event"], side.get("kind"), side.get("address_class")) == expected
-        assert [side["nat_kind"] for side in opened] == [KINDS[kind] for kind in pair]
-        vias = {side["via"] for side in opened}
-        assert vias == {None} or f"{lab.SERVER}:{RELAY_PORT}" in vias
-        ana, bruno = peers
-        ana.process.write_json({"send": 1, "size_bytes": 36_000})
-        assert bruno.hears("received")["number"] == 1
-        assert ana.hears("acknowledged", "lost")["event"] == "acknowledged"
+    for left in reversed(range(TRIES)):
+        with gathering(lab, peers, relay, *pair):
+            opened = meet(peers)
+            if left and direct_works(pair) and opened[0].get("kind") == "relayed":
+                continue
+            for side in opened:
+                assert (side["event"], side.get("kind"), side.get("address_class")) == expected
+            assert [side["nat_kind"] for side in opened] == [KINDS[kind] for kind in pair]
+            vias = {side["via"] for side in opened}
+            assert vias == {None} or f"{lab.SERVER}:{RELAY_PORT}" in vias
+            ana, bruno = peers
+            ana.process.write_json({"send": 1, "size_bytes": 36_000})
+            assert bruno.hears("received")["number"] == 1
+            assert ana.hears("acknowledged", "lost")["event"] == "acknowledged"
+            return
 
 
 @pytest.mark.slow

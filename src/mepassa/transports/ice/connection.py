@@ -4,8 +4,8 @@ aioice nominates the first pair that answers, so that a relay sometimes wins whe
 
 - pairs with a relay end are not checked before `relay_hold_s` has passed (docs/protocol/ice.md, "Staging");
 - nomination is regular (RFC 8445 §8.1.1): both sides end on the same pair, and the route record of both is true;
-- a check that comes in for a pair of ours that is still unanswered repeats our own check at once (RFC 8445 §7.3.1.4):
-  the first one often dies at the peer's NAT, and waiting for the retransmission costs half a second;
+- checks are sent again early, and at once when one comes in for the same pair (RFC 8445 §7.3.1.4): the first one often
+  dies at the peer's NAT, which opens a moment later, and waiting for the retransmission costs half a second;
 - addresses learnt from checks pass the same admission as signalled ones, and are counted.
 
 It leans on aioice's inner names, so aioice is pinned to one minor version and the NAT lab covers it (decision 0041).
@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
-from time import perf_counter
 from typing import Any, cast
 
 from aioice import stun
@@ -31,6 +30,9 @@ MAX_LEARNT = 16
 MAX_EARLY_DATAGRAMS = 64
 """Datagrams kept until somebody reads: the first flight of a QUIC client fits many times."""
 CLOSE_WITHIN_S = 2.0
+EARLY_REPEATS_S = (0.1, 0.25)
+"""Seconds after which an unanswered request is sent again, besides STUN's own 0.5, 1.5, … (RFC 8489 §6.2.1). The two
+sides start apart by the time that a signal travels; until the later one has sent, its NAT lets nothing in."""
 
 TransportAddress = tuple[str, int]
 
@@ -41,6 +43,7 @@ class CheckedProtocol(StunProtocol):
     def __init__(self, owner: "StagedConnection") -> None:
         super().__init__(owner)
         self._owner = owner
+        self._unanswered: dict[TransportAddress, stun.Message] = {}
 
     def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
         raw = cast("bytes", data)
@@ -63,10 +66,23 @@ class CheckedProtocol(StunProtocol):
         integrity_key: bytes | None = None,
         retransmissions: int | None = None,
     ) -> tuple[stun.Message, TransportAddress]:
-        begun = perf_counter()
-        answer = await super().request(request, addr, integrity_key, retransmissions)
-        self._owner.round_trip_measured(addr, perf_counter() - begun)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        repeats = [loop.call_later(delay_s, self.send_stun, request, addr) for delay_s in EARLY_REPEATS_S]
+        self._unanswered[addr] = request
+        try:
+            answer = await super().request(request, addr, integrity_key, retransmissions)
+        finally:
+            self._unanswered.pop(addr, None)
+            for repeat in repeats:
+                repeat.cancel()
+        self._owner.round_trip_measured(addr, loop.time() - begun)
         return answer
+
+    def repeat(self, addr: TransportAddress) -> None:
+        """Send the request that `addr` has not answered yet again: the same transaction, so a late answer counts too."""
+        if (request := self._unanswered.get(addr)) is not None:
+            self.send_stun(request, addr)
 
 
 class StagedConnection(Connection):
@@ -84,7 +100,7 @@ class StagedConnection(Connection):
         self._role_known = False
         self._relay_open = True
         self._proven: set[TransportAddress] = set()
-        self._repeated: set[int] = set()
+        self._repeated: set[tuple[int, TransportAddress]] = set()
         self._learnt = 0
         self._round_trips: dict[TransportAddress, float] = {}
         self._sink: Callable[[bytes], None] | None = None
@@ -161,13 +177,10 @@ class StagedConnection(Connection):
             return False
 
     def _repeat_check(self, addr: TransportAddress, protocol: StunProtocol) -> None:
-        for pair in self._check_list:
-            if pair.protocol is protocol and pair.remote_addr == addr and id(pair) not in self._repeated:
-                self._repeated.add(id(pair))
-                if pair.state is CandidatePair.State.IN_PROGRESS and pair.task and not self._nominating:
-                    pair.task.cancel()
-                    pair.task = None
-                    self.check_start_task(pair)
+        """Once a pair: the peer's own repeats must not make us send without end."""
+        if isinstance(protocol, CheckedProtocol) and (protocol.id, addr) not in self._repeated:
+            self._repeated.add((protocol.id, addr))
+            protocol.repeat(addr)
 
     def _check_periodic(self) -> bool:
         if self._relay_open or self._check_list_done:

@@ -8,11 +8,11 @@ from mepassa.model.route import NatKind
 Endpoint = tuple[IpAddress, int]
 
 RELAY_HOLD_S = 0.7
-"""Seconds that pairs with a relay end wait for a direct one (ARCHITECTURE.md, routing). Hole punching between port
-restricted NATs takes up to one STUN retransmission (0.5 s, RFC 8489 §6.2.1) after the later side has started."""
-UNLIKELY_HOLD_S = 0.3
+"""Seconds that pairs with a relay end wait for a direct one (ARCHITECTURE.md, routing). Hole punching succeeds with the
+first check that is sent after both sides have started: at the latest the retransmission at 0.5 s (RFC 8489 §6.2.1)."""
+UNLIKELY_HOLD_S = 0.4
 """The same where one side is symmetric and the other a cone of unknown filtering: works only against the kinder
-cones, and then with the first or second check."""
+cones, and then by the repeats at 0.1 and 0.25 s."""
 
 _BEST_FIRST = (NatKind.OPEN, NatKind.CONE, NatKind.SYMMETRIC, NatKind.UNKNOWN, NatKind.UDP_BLOCKED)
 
