@@ -1,6 +1,5 @@
 """Presence in the DHT: one bootstrap role, clients with throw-away hosts (docs/protocol/presence.md). Real sockets."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 from ipaddress import IPv4Address
@@ -11,6 +10,7 @@ import pytest
 from libp2p.kad_dht import common, kad_dht, peer_routing, provider_store, value_store
 
 from mepassa.identity import IdentityKeyPair, PresenceKeyPair, utc_day
+from mepassa.model.errors import PortTakenError
 from mepassa.model.ids import AccountId, Address, Timestamp
 from mepassa.p2p.addresses import TcpAddress
 from mepassa.p2p.dht import KAD_PROTOCOL, DhtNode, _denied, any_near
@@ -195,22 +195,37 @@ async def test_the_bootstrap_role_serves_says_where_and_keeps_its_name_over_a_re
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = ManualClock(start_ms=Timestamp(1_790_000_000_000))
-    config = BootstrapConfig(
-        key_file=tmp_path / "bootstrap-key", ip=LOOPBACK.ip, port=0, peers=("/ip4/127.0.0.1/tcp/1",)
-    )
+    config = BootstrapConfig(listen_host="127.0.0.1", port=0, data=tmp_path, peers=("/ip4/127.0.0.1/tcp/1",))
     names = []
     with caplog.at_level(logging.WARNING):
         for _ in range(2):
             role = BootstrapRole(config, clock=clock)
-            await role.start()
-            assert role.multiaddr is not None
-            assert role.multiaddrs == (role.multiaddr, "/ip4/127.0.0.1/tcp/1")
-            names.append(role.multiaddr.rpartition("/")[2])
-            await asyncio.sleep(0)
+            (multiaddr,) = (await role.start()).multiaddrs
+            assert multiaddr.startswith("/ip4/127.0.0.1/tcp/")
+            names.append(multiaddr.rpartition("/")[2])
+            await role.stop()
             await role.stop()
     assert names[0] == names[1]
     assert (tmp_path / "bootstrap-key").stat().st_mode & 0o777 == 0o600
     assert not caplog.records
+
+
+async def test_a_taken_bootstrap_port_is_said(tmp_path: Path) -> None:
+    first = BootstrapRole(BootstrapConfig(listen_host="127.0.0.1", port=0, data=tmp_path))
+    (multiaddr,) = (await first.start()).multiaddrs
+    port = int(multiaddr.split("/")[4])
+    second = BootstrapRole(BootstrapConfig(listen_host="127.0.0.1", port=port, data=tmp_path))
+    with pytest.raises(PortTakenError):
+        await second.start()
+    await second.stop()
+    await first.stop()
+
+
+async def test_a_role_that_listens_everywhere_tells_its_public_address(tmp_path: Path) -> None:
+    role = BootstrapRole(BootstrapConfig(listen_host="0.0.0.0", port=0, data=tmp_path, public_address="203.0.113.9"))
+    (multiaddr,) = (await role.start()).multiaddrs
+    assert multiaddr.startswith("/ip4/203.0.113.9/tcp/")
+    await role.stop()
 
 
 def test_a_broken_key_file_is_replaced_and_a_good_one_kept(tmp_path: Path) -> None:

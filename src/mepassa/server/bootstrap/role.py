@@ -9,16 +9,19 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 
-from mepassa.model.addresses import IpAddress, is_private
+from mepassa.model.addresses import IpAddress, is_private, parse_ip
+from mepassa.model.errors import PortTakenError
 from mepassa.p2p.addresses import TcpAddress
 from mepassa.p2p.dht import DhtNode, any_near
 from mepassa.p2p.guest import TrioGuest
 from mepassa.p2p.hardening import HostLimits
-from mepassa.ports.clock import Clock
+from mepassa.p2p.host import ListenError
+from mepassa.ports.clock import Clock, SystemClock
 
 MAX_CONNECTIONS = 6_000
 """1 500 connections take 175 MB; a node asks and leaves, so this many at once is a large place."""
 MAX_PEERS = 20_000
+KEY_FILE = "bootstrap-key"
 REJOIN_S = 300.0
 FIRST_REJOIN_S = 5.0
 """The other node may be starting just now, too."""
@@ -26,63 +29,67 @@ FIRST_REJOIN_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class BootstrapConfig:
-    """`ip`: where to listen, 0.0.0.0 for everywhere; `port` 0: a free one. `key_file`: kept, so that lists stay true.
-
-    `public_ip`: what others are told instead. `peers`: other nodes' multiaddrs with /p2p, joined, and listed beside ours.
+    """`listen_host` and `public_address` are literals; 0.0.0.0 listens everywhere, and then others are told the public
+    address or the one that packets to the internet carry. `port` 0: a free one. `peers`: other nodes' multiaddrs with
+    /p2p. `data`: the home's folder; the node's key lies in it, so that what others have listed stays true.
     """
 
-    key_file: Path
-    ip: IpAddress
-    port: int = 4001
-    public_ip: IpAddress | None = None
+    listen_host: str
+    port: int
+    data: Path
+    public_address: str | None = None
     peers: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class BootstrapFacts:
+    """For the ready line and the well-known document: where this node listens, with /p2p."""
+
+    multiaddrs: tuple[str, ...]
+
+
 class BootstrapRole:
-    """`multiaddr` once it has started; a process has at most one (trio runs once a thread)."""
+    """A `server.roles.Role`. A process has at most one (trio runs once a thread)."""
 
-    def __init__(self, config: BootstrapConfig, *, clock: Clock) -> None:
-        self._config = config
-        told = config.public_ip or (_outward_ip() if config.ip.is_unspecified else None)
-        reachable = told or config.ip
-        self._public_ip, self._reachable_ip, self._clock = told, reachable, clock
+    def __init__(self, config: BootstrapConfig, *, clock: Clock | None = None) -> None:
+        """Raises `MalformedError` for hosts that are not literals."""
+        self._config, self._clock = config, clock or SystemClock()
+        self._ip = parse_ip(config.listen_host)
+        told = None if config.public_address is None else parse_ip(config.public_address)
+        self._public_ip = told or (_outward_ip() if self._ip.is_unspecified else None)
         self._guest = TrioGuest()
-        self._running: DhtNode | None = None
+        self._node: DhtNode | None = None
         self._rejoining: asyncio.Task[None] | None = None
-        self.multiaddr: str | None = None
-
-    @property
-    def multiaddrs(self) -> tuple[str, ...]:
-        """For the well-known document: ours first."""
-        return ((self.multiaddr,) if self.multiaddr else ()) + self._config.peers
 
     @property
     def values(self) -> int:
         """Records kept now."""
-        return 0 if self._running is None else self._running.values
+        return 0 if self._node is None else self._node.values
 
-    async def start(self) -> None:
-        """Raises `ListenError` when the port cannot be had."""
+    async def start(self) -> BootstrapFacts:
+        """Raises `PortTakenError`."""
+        _see_that_it_is_free(self._ip, self._config.port)
+        reachable = self._public_ip or self._ip
         await self._guest.start()
         node = DhtNode(
             self._guest,
             server=True,
             now_ms=self._clock.now_ms,
-            allow_loopback=self._reachable_ip.is_loopback,
-            near=is_private(self._reachable_ip) or any_near(self._config.peers),
-            seed=load_or_make_key(self._config.key_file),
+            allow_loopback=reachable.is_loopback,
+            near=is_private(reachable) or any_near(self._config.peers),
+            seed=load_or_make_key(self._config.data / KEY_FILE),
             public_ip=self._public_ip,
             limits=HostLimits(max_connections=MAX_CONNECTIONS, max_peers=MAX_PEERS),
         )
         try:
-            addresses = await node.start([TcpAddress(self._config.ip, self._config.port)])
-        except BaseException:
+            addresses = await node.start([TcpAddress(self._ip, self._config.port)])
+        except ListenError as error:
             await self._guest.stop()
-            raise
-        self._running = node
-        self.multiaddr = f"{addresses[0]}/p2p/{node.peer_id}"
+            raise PortTakenError(self._config.port) from error
+        self._node = node
         if self._config.peers:
             self._rejoining = asyncio.create_task(self._rejoin(node))
+        return BootstrapFacts(tuple(f"{address}/p2p/{node.peer_id}" for address in addresses))
 
     async def stop(self) -> None:
         """Does nothing when it has not started."""
@@ -91,9 +98,9 @@ class BootstrapRole:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._rejoining
             self._rejoining = None
-        if self._running is not None:
-            await self._running.stop()
-            self._running = None
+        if self._node is not None:
+            await self._node.stop()
+            self._node = None
             await self._guest.stop()
 
     async def _rejoin(self, node: DhtNode) -> None:
@@ -121,6 +128,18 @@ def load_or_make_key(path: Path) -> bytes:
         os.close(descriptor)
     fresh.replace(path)
     return seed
+
+
+def _see_that_it_is_free(ip: IpAddress, port: int) -> None:
+    """py-libp2p shares its port with whoever asks (SO_REUSEPORT), so it would not notice. Raises `PortTakenError`."""
+    family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        try:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what lingers in TIME_WAIT takes no port
+            probe.bind((str(ip), port))
+            probe.listen(1)
+        except OSError as error:
+            raise PortTakenError(port) from error
 
 
 def _outward_ip() -> IpAddress:
