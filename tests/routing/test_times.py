@@ -1,5 +1,7 @@
 """The times of `routing.times` against the goals: direct < 1 s, relayed < 2.5 s, known offline < 400 ms, next route < 5 s."""
 
+from pathlib import Path
+
 import pytest
 
 from mepassa.model.route import NatKind, Policy, RouteKind
@@ -104,3 +106,8 @@ def test_every_policy_has_its_row_and_every_row_can_be_printed() -> None:
         machine = Router(policy).machine
         assert machine.accepts(RouteKind.DIRECT) == RULES[policy].direct
         assert machine.accepts(RouteKind.RELAYED) == RULES[policy].relay
+
+
+def test_the_document_shows_the_table_that_is_used() -> None:
+    document = Path(__file__).parents[2] / "docs/protocol/routing.md"
+    assert format_rules() in document.read_text()

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Callable
+from ipaddress import ip_address
 
 from mepassa.model.addresses import IpAddress, is_never_dialled, is_private
 
@@ -15,6 +16,12 @@ def is_address_of_this_host(address: IpAddress) -> bool:
     except OSError:
         return False
     return True
+
+
+def own_address_check() -> Callable[[IpAddress], bool]:
+    """`is_address_of_this_host`, unless this kernel binds to any address at all (net.ipv4.ip_nonlocal_bind)."""
+    nobody_has_it = ip_address("192.0.2.1")
+    return (lambda _address: False) if is_address_of_this_host(nobody_has_it) else is_address_of_this_host
 
 
 class PeerRules:

@@ -18,7 +18,7 @@ from mepassa.server.relay.counters import RelayCounters
 from mepassa.server.relay.credentials import RelayCredentials, key_of, make_credentials
 from mepassa.server.relay.machine import CloseRelay, OpenRelay, Output, ToClient, ToPeer, TurnServer
 from mepassa.server.relay.nonces import KEY_BYTES, Nonces
-from mepassa.server.relay.peers import PeerRules, is_address_of_this_host
+from mepassa.server.relay.peers import PeerRules, own_address_check
 from mepassa.server.relay.tcp import TcpClient
 from mepassa.server.relay.udp import UdpPort, bound_socket
 
@@ -70,7 +70,7 @@ class RelayRole:
             peers=PeerRules(
                 own,
                 allow_private=config.allow_private_peers,
-                is_of_this_host=is_address_of_this_host,
+                is_of_this_host=own_address_check(),
             ),
             counters=self.counters,
         )
