@@ -10,13 +10,13 @@ import aiohttp
 import psutil
 import pytest
 
+from devtools.home_process import HomeProcess, home_process, start_fails
 from mepassa.identity import HomeKeyPair
 from mepassa.model.errors import FolderInUseError
 from mepassa.model.secret import SecretBytes
 from mepassa.ports.clock import SystemClock
 from mepassa.transports.mailbox import fetch_well_known
 from mepassa.wire.wellknown import RegistrationPolicy
-from tests.server.home_process import HomeProcess, home_process, start_fails
 
 MEMORY_LIMIT_BYTES = 65 * 1024 * 1024
 """What a home without the bootstrap role may take (issue 3, "Figures")."""

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from devtools.home_process import HomeProcess, home_process
 from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.errors import HomeUnreachableError, InvalidInputError, MalformedError, SignatureError
 from mepassa.model.keys import HomeKey
@@ -28,7 +29,6 @@ from mepassa.transports.mailbox import (
 from mepassa.transports.mailbox.channel import authority_of
 from mepassa.wire import mailbox as wire
 from mepassa.wire.wellknown import DEPOSIT_PATH, MAILBOX_PATH
-from tests.server.home_process import HomeProcess, home_process
 
 CLOCK = SystemClock()
 

@@ -187,6 +187,8 @@ class Home:
             await outbox.end(Bye(ByeReason.PROTOCOL))
         except LinkLostError:
             pass
+        except Exception:  # our bug ends this connection and no other
+            log.exception("socket.failed")
         finally:
             self._tasks.discard(task)
             self._sockets[group] -= 1

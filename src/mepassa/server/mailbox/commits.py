@@ -47,6 +47,7 @@ class GroupCommit:
         self._db, self._store, self._clock, self._counters = db, store, clock, counters
         self._queue: deque[_Deposit | _Deletion] = deque()
         self._task: asyncio.Task[None] | None = None
+        self._disk_full = False
 
     def insert(self, insert: Insert, begun: Callable[[], bool], done: StoredCallback) -> None:
         self._queue.append(_Deposit(insert, begun, done))
@@ -100,11 +101,16 @@ class GroupCommit:
         now_ms = self._clock.now_ms()
         self._counters.commits += 1
         try:
-            return await self._db.run(lambda tx: self._store.apply(tx, inserts, deletes, now_ms))
+            results = await self._db.run(lambda tx: self._store.apply(tx, inserts, deletes, now_ms))
         except DiskFullError:
-            log.warning("mailbox.disk_full")
+            if not self._disk_full:  # said when it begins, not for every deposit
+                log.warning("mailbox.disk_full")
+            self._disk_full = True
         except Exception:  # whoever waits must be refused, and the next batch must go on
             log.exception("mailbox.commit_failed")
+        else:
+            self._disk_full = self._disk_full and not inserts
+            return results
         return None
 
     async def flush(self) -> None:

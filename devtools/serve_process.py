@@ -1,4 +1,4 @@
-"""Starts a real home as a process of its own: `python tests/server/serve_process.py '{"data": …, "roles": […]}'`.
+"""Starts a real home as a process of its own: `python devtools/serve_process.py '{"data": …, "roles": […]}'`.
 
 Prints the ready line of `mepassa serve --json`; exits 1 with one sentence. Fields are those of `ServerConfig`; `policy`
 holds fields of `HomePolicy`; with `modules` true the ready line also says which rooms are loaded.
