@@ -133,17 +133,19 @@ class Messenger:
     # --- contacts ----------------------------------------------------------------------------------------------------
 
     async def create_invite(self, kind: InviteKind) -> InviteLink:
+        """Known to the home when this returns, unless the home is away: then it is told at the next log-in."""
+
         def work(tx: Tx) -> tuple[Invite, Card]:
             invite = contacts.create_invite(tx, kind, self._clock.now_ms(), self._rng)
             return invite, contacts.invite_card(tx.own(), invite)
 
         invite, card = await self._db.run(work)
-        self._upkeep.wake()
+        await self._upkeep.tell_tokens()
         return InviteLink(invite, card_to_link(card), card_to_scheme_link(card))
 
     async def revoke_invite(self, invite_id: bytes) -> None:
         await self._db.run(lambda tx: contacts.revoke_invite(tx, invite_id))
-        self._upkeep.wake()
+        await self._upkeep.tell_tokens()
 
     async def add_contact(self, link: str, *, direct: bool = True) -> Contact:
         """Ask the card's home who that is, then make the chat. Raises also `HomeUnreachableError`, `TokenRefusedError`,

@@ -22,6 +22,8 @@ from mepassa.protocol.tokens import drop_confirmed_keys, token_changes, tokens_t
 log = logging.getLogger("mepassa.upkeep")
 
 EVERY_S = 60.0
+TELL_DEADLINE_S = 5.0
+"""How long the person waits for a new invite to be known to the home."""
 SEEN_KEPT_MS = 61 * DAY_MS
 """Longer than a sender certificate is valid: what could still open is still known."""
 SENT_KEPT_MS = 15 * DAY_MS
@@ -98,11 +100,29 @@ class Upkeep:
             events_kept=EVENTS_KEPT,
         )
 
+    async def tell_tokens(self) -> bool:
+        """Tell the home at once of new and ended tokens; False when it is away (it is told at the next log-in)."""
+        if self._home is None:
+            return False
+        try:
+            async with asyncio.timeout(TELL_DEADLINE_S):
+                await self._tell_tokens(self._home)
+        except (MepassaError, TimeoutError):
+            self.wake()
+            return False
+        return True
+
     async def _tell_home(self, home: OwnHome) -> None:
+        await self._tell_tokens(home)
+        await self._tell_prekeys(home)
+
+    async def _tell_tokens(self, home: OwnHome) -> None:
         changes = await self._db.run(lambda tx: token_changes(tx, self._clock.now_ms()))
         if changes:
             await home.put_tokens(changes.add, changes.remove)
             await self._db.run(lambda tx: tokens_told(tx, changes))
+
+    async def _tell_prekeys(self, home: OwnHome) -> None:
         while (upload := await self._db.run(pending_upload)) is not None:
             told = upload
             await home.put_prekeys(told)
