@@ -11,6 +11,7 @@ from mepassa.crypto.errors import InvalidMessageError
 from mepassa.crypto.kem import KYBER_CIPHERTEXT_BYTES
 from mepassa.crypto.keys import check_public
 from mepassa.crypto.protobuf import Kind, Schema, encode_bytes, encode_uint, encode_varint
+from mepassa.model.errors import DecryptionError
 from mepassa.model.ids import Address
 
 VERSION_BYTE = 0x44
@@ -172,7 +173,7 @@ def ratchet_key_of(kind: MessageType, data: bytes) -> bytes | None:
                 return decode_signal_message(decode_prekey_signal_message(data).message).ratchet_key
             case _:
                 return None
-    except InvalidMessageError:
+    except DecryptionError:
         return None
 
 

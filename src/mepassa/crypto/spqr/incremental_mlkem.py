@@ -88,7 +88,7 @@ def check_ek_vector(ek_vector: bytes, header: bytes) -> None:
 
 
 def _reduce(a: Poly) -> Poly:
-    """a mod q for 0 <= a < 2^26 (checked for every value in the tests), without division or branch."""
+    """a mod q for 0 <= a < 2^26 (the tests go through all of them), without division or branch."""
     rest = a - ((a * 10_321_334) >> 35) * Q
     rest = rest + (Q & (rest >> 63))
     rest = rest - Q

@@ -1,0 +1,225 @@
+"""Every parser of Signal's formats: a value or a documented error, whatever the bytes; and the rules of reading."""
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mepassa.crypto.certificates import decode_sender_certificate, decode_server_certificate
+from mepassa.crypto.errors import InvalidKeyError, InvalidMessageError
+from mepassa.crypto.messages import (
+    DecryptionErrorMessage,
+    MessageType,
+    PlaintextContent,
+    decode_decryption_error_message,
+    decode_plaintext_content,
+    decode_prekey_signal_message,
+    decode_signal_message,
+    encode_decryption_error_message,
+    encode_plaintext_content,
+    ratchet_key_of,
+)
+from mepassa.crypto.padding import MAX_CONTENT_BYTES, pad, unpad
+from mepassa.crypto.protobuf import (
+    Kind,
+    Schema,
+    decode_varint,
+    encode_bytes,
+    encode_fixed64,
+    encode_uint,
+    encode_varint,
+)
+from mepassa.crypto.sealed_sender import decode_content, encode_content, open_sealed
+from mepassa.model.errors import DecryptionError, TooLargeError
+from mepassa.protocol.sealing import seal
+from tests.crypto.people import Person
+
+ANA, BRUNO = Person("ana"), Person("bruno")
+ANA.initiate(BRUNO.remote, BRUNO.bundle())
+PREKEY = ANA.encrypt(BRUNO.remote, b"text").body
+SIGNAL = decode_prekey_signal_message(PREKEY).message
+CONTENT = encode_content(MessageType.PREKEY, ANA.certificate, PREKEY, hint=1)
+SEALED = seal(ANA.own, ANA.certificate, BRUNO.own.key.public, MessageType.PREKEY, PREKEY, rng=ANA.rng).raw
+RATCHET_KEY = decode_signal_message(SIGNAL).ratchet_key
+ERROR = encode_decryption_error_message(DecryptionErrorMessage(RATCHET_KEY, 5, 1))
+PLAINTEXT = encode_plaintext_content(PlaintextContent(DecryptionErrorMessage(RATCHET_KEY, 5, 1), bytes(16)))
+
+PARSERS: dict[str, tuple[Callable[[bytes], object], bytes]] = {
+    "decode_signal_message": (decode_signal_message, SIGNAL),
+    "decode_prekey_signal_message": (decode_prekey_signal_message, PREKEY),
+    "decode_server_certificate": (decode_server_certificate, ANA.device_certificate),
+    "decode_sender_certificate": (decode_sender_certificate, ANA.certificate),
+    "decode_content": (decode_content, CONTENT),
+    "open_sealed": (lambda data: open_sealed(BRUNO.own.key, data), SEALED),
+    "decode_decryption_error_message": (decode_decryption_error_message, ERROR),
+    "decode_plaintext_content": (decode_plaintext_content, PLAINTEXT),
+    "unpad": (unpad, pad(b"content")),
+}
+ALL = pytest.mark.parametrize("name", PARSERS)
+
+
+@ALL
+@settings(max_examples=40)
+@given(data=st.data())
+def test_random_and_mutated_bytes_are_a_value_or_a_decryption_error(name: str, data: st.DataObject) -> None:
+    parse, sample = PARSERS[name]
+    mutated = bytearray(sample)
+    for _ in range(data.draw(st.integers(1, 3))):
+        mutated[data.draw(st.integers(0, len(mutated) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(sample)))
+    for raw in (bytes(mutated), sample[:cut], sample + data.draw(st.binary(max_size=20)), data.draw(st.binary())):
+        try:
+            parse(raw)
+        except DecryptionError:
+            pass
+
+
+@ALL
+def test_the_sample_itself_is_read(name: str) -> None:
+    parse, sample = PARSERS[name]
+    parse(sample)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_fields_or_an_invalid_message(raw: bytes) -> None:
+    schema = Schema({1: Kind.BYTES, 2: Kind.UINT32, 3: Kind.FIXED64, 4: Kind.UINT64})
+    try:
+        schema.decode(raw)
+    except InvalidMessageError:
+        pass
+
+
+@given(st.integers(0, 2**70 - 1))
+def test_varints_round_trip_up_to_ten_bytes(number: int) -> None:
+    encoded = encode_varint(number)
+    assert decode_varint(encoded + b"rest", 0) == (number, len(encoded))
+    for cut in range(len(encoded)):
+        with pytest.raises(InvalidMessageError):
+            decode_varint(encoded[:cut], 0)
+
+
+# --- rules of reading --------------------------------------------------------------------------------------------------
+
+SCHEMA = Schema({1: Kind.BYTES, 2: Kind.UINT32, 3: Kind.FIXED64}, required=(2,))
+
+
+def test_unknown_fields_are_skipped_and_the_last_of_a_repeated_one_wins() -> None:
+    unknown = encode_uint(9, 1) + encode_bytes(200, b"x") + encode_fixed64(11, 1) + b"\x65\x00\x00\x00\x00"
+    fields = SCHEMA.decode(
+        encode_uint(2, 1) + unknown + encode_bytes(1, b"a") + encode_bytes(1, b"b") + encode_uint(2, 7)
+    )
+    assert (fields.value(1), fields.number(2)) == (b"b", 7)
+    assert 9 not in fields
+    assert fields.number_or_none(3) is None
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"",  # the required field is missing
+        encode_bytes(2, b"x"),  # another wire type
+        encode_uint(2, 1) + encode_uint(1, 1),
+        encode_uint(2, 1) + encode_uint(3, 1),
+        encode_uint(2, 2**32),  # over 32 bits
+        encode_uint(2, 1) + encode_uint(0, 1),  # field 0
+        encode_uint(2, 1) + b"\x0b\x0c",  # groups
+        encode_uint(2, 1) + b"\x0a\x05abc",  # shorter than it says
+        encode_uint(2, 1) + b"\x0a",
+        encode_uint(2, 1) + b"\x19\x00",
+        encode_uint(2, 1) + b"\x0a" + b"\xff" * 10,
+        encode_uint(2, 1) + b"\xff\xff\xff\xff\x7f\x00",  # a tag over 32 bits
+    ],
+)
+def test_a_message_is_refused(raw: bytes) -> None:
+    with pytest.raises(InvalidMessageError):
+        SCHEMA.decode(raw)
+
+
+@pytest.mark.parametrize("byte", [0x33, 0x34, 0x43, 0x45, 0x54, 0x00])
+def test_any_version_byte_but_44_is_refused(byte: int) -> None:
+    for decode, sample in ((decode_signal_message, SIGNAL), (decode_prekey_signal_message, PREKEY)):
+        with pytest.raises(InvalidMessageError):
+            decode(bytes([byte]) + sample[1:])
+
+
+@pytest.mark.parametrize("byte", [0x01, 0x10, 0x12, 0x22, 0x23, 0x44])
+def test_any_sealed_version_but_11_is_refused(byte: int) -> None:
+    with pytest.raises(InvalidMessageError):
+        open_sealed(BRUNO.own.key, bytes([byte]) + SEALED[1:])
+
+
+def test_keys_with_bytes_after_the_33rd_are_refused() -> None:
+    for field, sample in ((1, SIGNAL), (2, PREKEY), (3, PREKEY)):
+        longer = encode_bytes(field, RATCHET_KEY + b"\x00")
+        raw = sample[:-8] + longer + sample[-8:] if sample is SIGNAL else sample + longer
+        decode = decode_signal_message if sample is SIGNAL else decode_prekey_signal_message
+        with pytest.raises(InvalidKeyError):
+            decode(raw)
+
+
+@pytest.mark.parametrize("size", [35, 37])
+def test_addresses_of_another_length_are_refused(size: int) -> None:
+    with pytest.raises(InvalidMessageError):
+        decode_signal_message(SIGNAL[:-8] + encode_bytes(6, bytes(size)) + SIGNAL[-8:])
+
+
+@pytest.mark.parametrize("size", [0, 1568, 1570])
+def test_a_kyber_ciphertext_of_another_length_is_refused(size: int) -> None:
+    with pytest.raises(InvalidMessageError):
+        decode_prekey_signal_message(PREKEY + encode_bytes(8, bytes(size)))
+
+
+@pytest.mark.parametrize("number", [0, 3, 4, 9, 2**32 - 1])
+def test_content_of_another_type_is_refused(number: int) -> None:
+    with pytest.raises(InvalidMessageError):
+        decode_content(CONTENT + encode_uint(1, number))
+
+
+def test_unknown_hints_are_kept_as_they_are() -> None:
+    assert decode_content(CONTENT + encode_uint(4, 77)).hint == 77
+
+
+def test_plaintext_content_carries_exactly_one_thing() -> None:
+    both = encode_plaintext_content(PlaintextContent(DecryptionErrorMessage(None, 1, 1), signal=pad(b"x")))
+    neither = encode_plaintext_content(PlaintextContent())
+    lonely_id = encode_plaintext_content(PlaintextContent(signal=pad(b"x"), envelope_id=bytes(16)))
+    short_id = encode_plaintext_content(PlaintextContent(DecryptionErrorMessage(None, 1, 1), bytes(15)))
+    for raw in (both, neither, lonely_id, short_id, PLAINTEXT[:-1], b"\xc1" + PLAINTEXT[1:], b"\xc0", b""):
+        with pytest.raises(InvalidMessageError):
+            decode_plaintext_content(raw)
+
+
+def test_the_ratchet_key_of_a_failed_message_is_found_where_it_can_be_read() -> None:
+    assert ratchet_key_of(MessageType.SIGNAL, SIGNAL) == RATCHET_KEY
+    assert ratchet_key_of(MessageType.PREKEY, PREKEY) == RATCHET_KEY
+    for kind, raw in ((MessageType.SIGNAL, b"\x44"), (MessageType.PREKEY, b""), (MessageType.PLAINTEXT, PLAINTEXT)):
+        assert ratchet_key_of(kind, raw) is None
+    improper = SIGNAL[:-8] + encode_bytes(1, b"\x05" + bytes(32)) + SIGNAL[-8:]
+    assert ratchet_key_of(MessageType.SIGNAL, improper) is None
+
+
+# --- padding -----------------------------------------------------------------------------------------------------------
+
+
+@given(st.binary(max_size=2000))
+def test_padding_comes_off_again_and_only_leaves_size_classes(content: bytes) -> None:
+    padded = pad(content)
+    assert unpad(padded) == content
+    assert len(padded) in {256, 512, 1024, 2048}
+
+
+def test_padding_at_its_limits() -> None:
+    assert [len(pad(bytes(size))) for size in (0, 255, 256, 511, 512)] == [256, 256, 512, 512, 1024]
+    assert len(pad(bytes(MAX_CONTENT_BYTES))) == 32_768
+    assert unpad(pad(bytes(MAX_CONTENT_BYTES))) == bytes(MAX_CONTENT_BYTES)
+    with pytest.raises(TooLargeError):
+        pad(bytes(MAX_CONTENT_BYTES + 1))
+
+
+@pytest.mark.parametrize(
+    "raw", [b"", bytes(256), b"\x80", b"\x80" + bytes(256), b"x\x80" + bytes(510), b"\x80" + bytes(65_535)]
+)
+def test_what_pad_does_not_make_is_refused(raw: bytes) -> None:
+    with pytest.raises(InvalidMessageError):
+        unpad(raw)
