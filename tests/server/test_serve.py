@@ -4,7 +4,9 @@ import json
 import re
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import psutil
@@ -12,9 +14,10 @@ import pytest
 
 from devtools.home_process import HomeProcess, home_process, start_fails
 from mepassa.identity import HomeKeyPair
-from mepassa.model.errors import FolderInUseError
+from mepassa.model.errors import FolderInUseError, InvalidInputError
 from mepassa.model.secret import SecretBytes
 from mepassa.ports.clock import SystemClock
+from mepassa.server.config import ServerConfig
 from mepassa.transports.mailbox import fetch_well_known
 from mepassa.wire.wellknown import RegistrationPolicy
 
@@ -123,6 +126,28 @@ async def test_the_admin_port_counts_and_makes_invites_for_its_host_only(home: H
             assert response.status == 403
         async with client.get(home.url + "/metrics") as response:
             assert response.status == 404, "the public port counts for nobody"
+
+
+@pytest.mark.slow
+async def test_all_roles_run_in_one_process_and_are_listed(tmp_path: Path) -> None:
+    with home_process(tmp_path, roles=["mailbox", "relay", "bootstrap"], bootstrap_peers=[PEER]) as home:
+        own = home.ready["bootstrap"]
+        assert re.fullmatch(r"/ip4/127\.0\.0\.1/tcp/\d+/p2p/\w+", own)
+        fetched = await fetch_well_known(home.url, expected_key=home.address.key, clock=SystemClock())
+        assert fetched.document.bootstrap == (own, PEER)
+        print(f"all roles: {psutil.Process(home.pid).memory_info().rss / 2**20:.0f} MiB resident")
+        assert home.stop() == 0
+
+
+@pytest.mark.parametrize(
+    "field, wrong",
+    [("roles", ("mailbx",)), ("roles", ()), ("listen_host", "example.org"), ("admin_host", "example.org"),
+     ("listen_port", 70_000), ("cert", Path("x")), ("relay_ports", (9, 1))],
+)  # fmt: skip
+def test_a_bad_configuration_names_its_field(tmp_path: Path, field: str, wrong: Any) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        replace(ServerConfig(tmp_path), **{field: wrong})
+    assert caught.value.field == field
 
 
 async def test_a_relay_without_mailboxes_has_no_sockets_of_a_home(tmp_path: Path) -> None:

@@ -60,6 +60,9 @@ class ServerConfig:
             raise InvalidInputError(f"There is no role {min(unknown)}; roles are {', '.join(ROLES)}.", field="roles")
         if not self.roles:
             raise InvalidInputError("A home needs at least one role.", field="roles")
+        for name, host in (("listen_host", self.bind_host), ("admin_host", self.admin_host)):
+            if host is not None and host != "localhost":
+                _check_literal(name, host)
         if (self.cert is None) != (self.key is None):
             raise InvalidInputError("A certificate and its key are given together.", field="cert")
         for name in ("listen_port", "admin_port", "turn_port", "bootstrap_port"):
@@ -71,10 +74,7 @@ class ServerConfig:
 
     @property
     def on_loopback(self) -> bool:
-        try:
-            return parse_ip(self.bind_host).is_loopback
-        except MalformedError:
-            return False
+        return parse_ip(self.bind_host).is_loopback
 
     @property
     def bind_host(self) -> str:
@@ -86,3 +86,12 @@ class ServerConfig:
         if given is not None:
             return given
         return 0 if self.on_loopback else public
+
+
+def _check_literal(name: str, host: str) -> None:
+    try:
+        parse_ip(host)
+    except MalformedError as error:
+        raise InvalidInputError(
+            "An address to listen at is written as numbers, like 0.0.0.0:443.", field=name
+        ) from error

@@ -135,18 +135,18 @@ class _Parts:
 
     async def start_bootstrap(self) -> None:
         config = self._config
-        if "bootstrap" not in config.roles or find_spec("mepassa.server.bootstrap") is None:
+        if "bootstrap" not in config.roles:
             return
-        bootstrap = import_module("mepassa.server.bootstrap")  # loads libp2p: 90 MB, only where it is wanted
-        role = bootstrap.BootstrapRole(
-            bootstrap.BootstrapConfig(
-                listen_host=config.bind_host,
-                port=config.port_or(config.bootstrap_port, PUBLIC_BOOTSTRAP_PORT),
-                public_address=await _literal(config.public_address),
-                peers=config.bootstrap_peers,
-                data=config.data,
-            )
+        from mepassa.server.bootstrap import BootstrapConfig, BootstrapRole  # noqa: PLC0415  # loads libp2p: 90 MB
+
+        bootstrap_config = BootstrapConfig(
+            listen_host=config.bind_host,
+            port=config.port_or(config.bootstrap_port, PUBLIC_BOOTSTRAP_PORT),
+            data=config.data,
+            public_address=await _literal(config.public_address),
+            peers=config.bootstrap_peers,
         )
+        role = BootstrapRole(bootstrap_config, clock=self._clock)
         facts = await role.start()
         self._stack.push_async_callback(role.stop)
         self.bootstrap = facts.multiaddrs

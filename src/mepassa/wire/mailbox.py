@@ -75,8 +75,6 @@ class ByeReason(StrEnum):
     """The device is no longer in its account's list."""
     PROTOCOL = "protocol"
     """The other end broke the rules."""
-    SLOW = "slow"
-    """Nothing was read for half a minute."""
     BUSY = "busy"
     STOPPING = "stopping"
 
