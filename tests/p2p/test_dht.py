@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from libp2p.kad_dht import common, kad_dht, peer_routing, provider_store, value_
 from mepassa.identity import IdentityKeyPair, PresenceKeyPair, utc_day
 from mepassa.model.errors import PortTakenError
 from mepassa.model.ids import AccountId, Address, Timestamp
+from mepassa.p2p import dht as dht_module
 from mepassa.p2p.addresses import TcpAddress
 from mepassa.p2p.dht import KAD_PROTOCOL, DhtNode, _denied, any_near
 from mepassa.p2p.guest import TrioGuest
@@ -164,6 +166,23 @@ async def test_without_any_node_it_is_said_soon(world: World) -> None:
     for bootstrap in ((), ("/ip4/127.0.0.1/tcp/1/p2p/" + LISTENING.peer_id,), ("nonsense", "/ip4/127.0.0.1/tcp/1")):
         with pytest.raises(DhtUnreachableError):
             await world.client(*bootstrap).look_up(world.presence.public, [(OWN, world.device.public)])
+
+
+async def test_streams_on_which_nothing_is_said_do_not_keep_others_out(world: World) -> None:
+    server, multiaddr = await world.serve()
+    address = TcpAddress(LOOPBACK.ip, int(multiaddr.split("/")[4]))
+    idler = P2pHost(world.guest)
+    await idler.start()
+    idle = [await idler.dial(address, server.peer_id, KAD_PROTOCOL) for _ in range(dht_module.MAX_SERVED_PER_NETWORK)]
+    assert sum(server._served.values()) == dht_module.MAX_SERVED_PER_NETWORK
+    with suppress(HostDialError):  # the reset may come before the protocol is agreed on, or after
+        extra = await idler.dial(address, server.peer_id, KAD_PROTOCOL)
+        assert await extra.read(10) == b""
+        await extra.close()
+    for stream in idle:
+        await stream.close()
+    await idler.stop()
+    await server.stop()
 
 
 async def test_the_name_on_the_wire_is_our_own(world: World) -> None:

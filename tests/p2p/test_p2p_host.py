@@ -126,6 +126,17 @@ async def test_a_host_accepts_again_after_more_connections_than_it_may_hold_at_o
     await listener.host.stop()
 
 
+async def test_one_address_cannot_take_all_places(guest: TrioGuest) -> None:
+    listener = Listener(guest, HostLimits(max_per_address=2, upgrade_timeout_s=30))
+    address = await listener.start()
+    connections = [await asyncio.open_connection(str(address.ip), address.port) for _ in range(5)]
+    greeted = [await reader.read(100) for reader, _ in connections]
+    assert [bool(greeting) for greeting in greeted] == [True, True, False, False, False]
+    for _, writer in connections:
+        writer.close()
+    await listener.host.stop()
+
+
 async def test_garbage_and_plaintext_on_the_port_are_closed_and_others_still_served(guest: TrioGuest) -> None:
     listener = Listener(guest, HostLimits(upgrade_timeout_s=0.5))
     address = await listener.start()
@@ -197,6 +208,17 @@ async def test_what_goes_wrong_in_trio_reaches_the_caller_and_a_cancelled_caller
         async with asyncio.timeout(0.05):
             await guest.call(wait)
     assert ended == ["tidy"]
+
+
+async def test_ending_trio_under_a_running_host_leaves_no_socket(guest: TrioGuest) -> None:
+    dialler, listener = P2pHost(guest), Listener(guest)
+    address = await listener.start()
+    await dialler.start()
+    near = await dialler.dial(address, listener.host.peer_id, ECHO)
+    await listener.streams.get()
+    await guest.stop()
+    assert await near.read(1) == b""
+    await near.close()
 
 
 def test_it_runs_in_uvloop_too() -> None:

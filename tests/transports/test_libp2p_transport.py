@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from mepassa.model.addresses import IpAddress
 from mepassa.model.errors import LinkLostError, PathRefusedError
 from mepassa.model.route import AddressClass, FoundBy, RouteKind, RouteTransport
+from mepassa.p2p.addresses import parse_multiaddr
 from mepassa.ports.transport import LinkFacts
 from mepassa.transports.libp2p import (
     DialFailedError,
@@ -118,8 +119,15 @@ async def test_a_dial_tries_all_addresses_and_says_what_became_of_each(guest: Tr
         transport = Libp2pTransport(CONFIG, ana, Recorder(), guest=guest, may_dial=never_seven)
         await transport.start()
         good = other.facts.addresses[0]
-        bad = ("/ip4/127.0.0.1/tcp/1", "/ip4/127.0.0.7/tcp/9", "/dns4/example.org/tcp/1", "/ip4/169.254.1.1/tcp/1")
-        link = await transport.dial(bruno.own, other.facts.peer_id, (*bad, good), FoundBy.DHT, timeout_s=5)
+        bad = (
+            "/ip4/127.0.0.1/tcp/1",
+            "/ip4/127.0.0.7/tcp/9",
+            "/dns4/example.org/tcp/1",
+            "/ip4/169.254.1.1/tcp/1",
+            f"{good}/p2p/{transport.listening.peer_id}",
+        )
+        offered = (*bad, f"{good}/p2p/{other.facts.peer_id}")
+        link = await transport.dial(bruno.own, other.facts.peer_id, offered, FoundBy.DHT, timeout_s=5)
         assert link.is_open
         with pytest.raises(DialFailedError) as caught:
             await transport.dial(bruno.own, other.facts.peer_id, bad, FoundBy.DHT, timeout_s=5)
@@ -128,6 +136,7 @@ async def test_a_dial_tries_all_addresses_and_says_what_became_of_each(guest: Tr
             bad[1]: DialFailure.NOT_ALLOWED,
             bad[2]: DialFailure.NOT_ALLOWED,
             bad[3]: DialFailure.NOT_ALLOWED,
+            bad[4]: DialFailure.WRONG_PEER,
         }
         assert caught.value.all_refused
         await transport.stop()
@@ -217,9 +226,8 @@ async def test_switched_to_silence_a_message_gets_no_acknowledgement_and_the_pat
 async def test_garbage_on_the_stream_closes_it(guest: TrioGuest) -> None:
     async with nodes(guest, *two_friends()) as (ana, bruno):
         host = ana.transport._host
-        stream = await host.dial(
-            bruno.transport._admit(bruno.facts.addresses)[0].popitem()[1], bruno.facts.peer_id, PROTOCOL
-        )
+        address, _ = parse_multiaddr(bruno.facts.addresses[0])
+        stream = await host.dial(address, bruno.facts.peer_id, PROTOCOL)
         await stream.write(b"\xff" * 64)
         assert await stream.read(100) == b""  # and not a byte before it
         await stream.close()
@@ -232,7 +240,7 @@ def test_whatever_addresses_a_contact_names_they_are_sorted_out_before_any_dial(
 ) -> None:
     sorter = object.__new__(Libp2pTransport)  # the sorting alone: no host, no loop
     sorter._config, sorter._may_dial = CONFIG, lambda _: True
-    admitted, failures = sorter._admit([*addresses, f"/ip4/{extra}/tcp/1"])
+    admitted, failures = sorter._admit([*addresses, f"/ip4/{extra}/tcp/1"], "peer")
     assert len(admitted) + len(failures) <= 16
     assert not set(admitted) & set(failures)
 

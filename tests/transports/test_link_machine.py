@@ -20,6 +20,7 @@ from mepassa.transports.link import (
     LinkState,
     LinkTiming,
 )
+from mepassa.transports.link import machine as machine_module
 from mepassa.transports.link.machine import TAKES
 from mepassa.wire.link import Bye, EnvelopeRecord, ErrorRecord, Hello, Ping, Pong, RecordDecoder, encode_record
 from tests.transports.link_peers import Person, envelope, two_friends
@@ -242,6 +243,16 @@ def test_any_byte_from_the_peer_is_a_sign_of_life() -> None:
         pair.ana.handle_timeout(now)
         pair.ana.receive_data(encode_record(Pong(999)), now)
     assert pair.ana.state is LinkState.OPEN
+
+
+def test_a_peer_that_talks_and_does_not_read_costs_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_module, "MAX_UNSENT_BYTES", 50_000)
+    pair = open_pair()
+    pair.bruno.receive_data(encode_record(Ping(1)) * 5_000, 1.0)
+    assert len(pair.bruno.data_to_send()) < 1_000
+    for _ in range(50_000 // 26):
+        pair.bruno.acknowledge(envelope(1).id)
+    assert events(pair.bruno)[-1] == LinkClosed(CloseCause.SILENT)
 
 
 def test_after_a_sleep_of_our_own_the_peer_is_asked_once_more() -> None:

@@ -1,5 +1,6 @@
 """A node of MePassa's own Kademlia DHT, on py-libp2p's: server (a home's bootstrap role) or client (one errand)."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
@@ -34,6 +35,11 @@ JOIN_S = 5.0
 COPIES = 20
 """Nodes asked to keep a value, or for it: Kademlia's k."""
 SWEEP_S = 60.0
+SERVE_S = 10.0
+"""A stranger's stream is answered and over in a moment; py-libp2p would wait for its next word for ever."""
+MAX_SERVED = 64
+"""Streams answered at once. The library's twelve are soon taken by those who say nothing."""
+MAX_SERVED_PER_NETWORK = 16
 NEVER_DIALLED = ("0.0.0.0/8", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/127", "fe80::/10", "ff00::/8")
 LOOPBACK = ("127.0.0.0/8", "::/127")
 
@@ -68,6 +74,7 @@ class DhtNode:
             public_ip=public_ip,
         )
         self._services = AsyncExitStack()
+        self._served: Counter[str] = Counter()
         self._dht: KadDHT | None = None
 
     @property
@@ -121,6 +128,7 @@ class DhtNode:
             validator=NamespacedValidator({NAMESPACE: self._validator}, strict_validation=True),
         )
         dht.value_store.store = held
+        dht._inbound_limiter = trio.CapacityLimiter(MAX_SERVED)  # noqa: SLF001 - as MAX_SERVED says
         dht.provider_store.add_provider = _keep_nothing  # type: ignore[method-assign,assignment]  # nobody provides anything here
         self._dht = dht
         if self._server:
@@ -153,8 +161,20 @@ class DhtNode:
             network = "unknown" if remote is None else network_of_address(parse_ip(remote[0].partition("%")[0]))
         except MalformedError:
             network = "unknown"
+        if self._served[network] >= MAX_SERVED_PER_NETWORK:
+            await stream.reset()
+            return
         putting_network.set(network)
-        await self._kad.handle_stream(stream)
+        self._served[network] += 1
+        try:
+            with trio.move_on_after(SERVE_S) as scope:
+                await self._kad.handle_stream(stream)
+            if scope.cancelled_caught:
+                await stream.reset()
+        finally:
+            self._served[network] -= 1
+            if not self._served[network]:
+                del self._served[network]
 
     async def _sweep(self) -> None:
         """The library keeps values for a day; ours are over after two hours."""

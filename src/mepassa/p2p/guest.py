@@ -21,6 +21,7 @@ class TrioGuest:
     def __init__(self) -> None:
         self._nursery: trio.Nursery | None = None
         self._over: asyncio.Future[Any] | None = None
+        self._ends: list[Callable[[], Awaitable[None]]] = []
 
     async def start(self) -> None:
         """Raises `RuntimeError` when trio already runs in this thread."""
@@ -50,9 +51,11 @@ class TrioGuest:
         await ready.wait()
 
     async def stop(self) -> None:
-        """Cancel what still runs in trio and wait for it. Does nothing when it was never started."""
+        """Stop what was forgotten, cancel what still runs in trio, wait for it. Does nothing when it was never started."""
         if self._nursery is None or self._over is None:
             return
+        while self._ends:  # sockets are closed in order: a task that is cancelled in the middle of it leaves them open
+            await self._ends.pop()()
         self._nursery.cancel_scope.cancel()
         self._nursery = None
         await asyncio.shield(self._over)
@@ -89,6 +92,14 @@ class TrioGuest:
             if not done.cancelled():
                 done.exception()  # seen: the caller has gone
             raise
+
+    def before_end(self, stop: Callable[[], Awaitable[None]]) -> None:
+        """Call this (in asyncio) when the guest is stopped and nobody has said `forget`."""
+        self._ends.append(stop)
+
+    def forget(self, stop: Callable[[], Awaitable[None]]) -> None:
+        if stop in self._ends:
+            self._ends.remove(stop)
 
     def spawn(self, job: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
         """Start a trio task that looks after itself: what it raises would end every other."""

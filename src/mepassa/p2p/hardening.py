@@ -5,6 +5,7 @@ file; the version is pinned exactly, and tests/p2p/ asserts each remedy's effect
 """
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -50,6 +51,8 @@ class HostLimits:
     max_connections: int = 512
     max_peers: int = 4_096
     """Peers whose addresses are remembered. Past it the library forgets at random, its own key included, and dies."""
+    max_per_address: int = 64
+    """Inbound connections from one internet address at a time."""
     upgrade_timeout_s: float = 5.0
     """Noise, Yamux and the choice of a protocol with a stranger: as long as the hello that follows."""
 
@@ -178,14 +181,15 @@ def _release_inbound_slots(swarm: Swarm, limits: HostLimits) -> None:
     The library keeps the place and a task until the host stops: after so many connections in its life a host accepts
     no more.
     """
-    places = trio.CapacityLimiter(limits.max_connections)
+    from_address: Counter[str] = Counter()
 
     async def accept(stream: ReadWriteCloser, listening: Multiaddr) -> None:
-        try:
-            places.acquire_nowait()
-        except trio.WouldBlock:
+        remote = stream.get_remote_address()
+        address = "" if remote is None else remote[0]
+        if from_address.total() >= limits.max_connections or from_address[address] >= limits.max_per_address:
             await stream.close()
             return
+        from_address[address] += 1
         raw = RawConnection(stream, False)
         try:
             with suppress(Exception):  # a stranger's broken handshake is its own affair
@@ -195,7 +199,9 @@ def _release_inbound_slots(swarm: Swarm, limits: HostLimits) -> None:
                         closed: Any = connection
                         await closed.event_closed.wait()
         finally:
-            places.release()
+            from_address[address] -= 1
+            if not from_address[address]:
+                del from_address[address]
             with trio.CancelScope(shield=True):
                 await raw.close()
 

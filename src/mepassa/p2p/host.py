@@ -89,11 +89,13 @@ class P2pHost:
     async def start(self, listen: Sequence[TcpAddress | str] = ()) -> tuple[TcpAddress, ...]:
         """Listen on these addresses (port 0: a free one) and say which they are. Raises `ListenError`."""
         started: asyncio.Future[tuple[TcpAddress, ...]] = asyncio.get_running_loop().create_future()
+        self._guest.before_end(self.stop)
         self._guest.spawn(self._run, [Multiaddr(str(address)) for address in listen], started)
         return await started
 
     async def stop(self) -> None:
-        """Close every connection and listener; returns when the sockets are closed."""
+        """Close every connection and listener; returns when the sockets are closed. Idempotent."""
+        self._guest.forget(self.stop)
         if self._halt is not None:
             self._halt.set()
             await self._finished.wait()

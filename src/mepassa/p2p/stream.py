@@ -57,7 +57,8 @@ class HostStream:
         if not self._closed:
             self._closed = True
             self._end()
-            self._guest.spawn(self._close_connection)
+            with suppress(RuntimeError):  # trio is over, and the connection with it
+                self._guest.spawn(self._close_connection)
 
     async def pump(self) -> None:
         """trio: carry what comes in to whoever reads, until the end."""

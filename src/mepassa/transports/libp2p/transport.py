@@ -116,12 +116,11 @@ class Libp2pTransport:
     ) -> LinkSession:
         """Dial all addresses at once; the first that proves to be `peer_id` carries the link, the others are closed.
 
-        Raises `DialFailedError`, or what the hello raises (`PathRefusedError`, `HelloRefusedError`, `LinkLostError`).
+        `addresses`: multiaddrs, with or without /p2p. Raises `DialFailedError`, or what the hello raises (`PathRefusedError`, `HelloRefusedError`, `LinkLostError`).
         """
         self._refuse_when_off()
-        admitted, failures = self._admit(addresses)
         try:
-            parse_peer_id(peer_id)
+            admitted, failures = self._admit(addresses, parse_peer_id(peer_id))
         except MalformedError as error:
             raise DialFailedError(dict.fromkeys(addresses[:MAX_ADDRESSES], DialFailure.WRONG_PEER)) from error
         stream = await self._race(admitted, failures, peer_id, timeout_s)
@@ -145,16 +144,18 @@ class Libp2pTransport:
 
     # --- dialling -----------------------------------------------------------------------------------------------------
 
-    def _admit(self, addresses: Sequence[str]) -> tuple[dict[str, TcpAddress], dict[str, DialFailure]]:
+    def _admit(self, addresses: Sequence[str], peer_id: str) -> tuple[dict[str, TcpAddress], dict[str, DialFailure]]:
         admitted: dict[str, TcpAddress] = {}
         failures: dict[str, DialFailure] = {}
         for text in addresses[:MAX_ADDRESSES]:
             try:
-                address, _ = parse_multiaddr(text)
+                address, named = parse_multiaddr(text)
             except RemoteError:
                 failures[text] = DialFailure.NOT_ALLOWED
                 continue
-            if is_never_dialled(address.ip, allow_loopback=self._config.allow_loopback) or not self._may_dial(
+            if named not in {None, peer_id}:
+                failures[text] = DialFailure.WRONG_PEER
+            elif is_never_dialled(address.ip, allow_loopback=self._config.allow_loopback) or not self._may_dial(
                 address.ip
             ):
                 failures[text] = DialFailure.NOT_ALLOWED

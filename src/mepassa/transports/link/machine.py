@@ -35,6 +35,12 @@ MAX_PINGS_OUT = 8
 """Pings remembered while their pongs are awaited; older ones measure nothing any more."""
 
 
+MAX_PONGS_UNSENT = 64
+"""Answers to pings that wait to be written; a peer that pings and does not read gets no more of them."""
+MAX_UNSENT_BYTES = 4 * 2**20
+"""What may wait to be written at all. Our own 32 envelopes are 1.2 MB; more means that the peer does not read."""
+
+
 @dataclass(frozen=True, slots=True)
 class LinkTiming:
     """All in seconds. A frozen peer is noticed after at most `ping_interval_s + pong_deadline_s`."""
@@ -137,6 +143,7 @@ class LinkMachine:
         self._srtt_s: float | None = None
         self._pings: OrderedDict[int, float] = OrderedDict()
         self._next_nonce = 0
+        self._pongs_unsent = 0
         self._hello_due = now + timing.hello_deadline_s
         self._ping_due = now
         self._pinged_at = now
@@ -207,6 +214,7 @@ class LinkMachine:
     def data_to_send(self) -> bytes:
         data = bytes(self._outbox)
         self._outbox.clear()
+        self._pongs_unsent = 0
         return data
 
     def next_event(self) -> LinkEvent | None:
@@ -254,7 +262,9 @@ class LinkMachine:
                     self._in_flight.discard(envelope_id)
                     self._events.append(EnvelopeAcknowledged(envelope_id))
             case Ping(nonce):
-                self._put(Pong(nonce))
+                if self._pongs_unsent < MAX_PONGS_UNSENT:
+                    self._pongs_unsent += 1
+                    self._put(Pong(nonce))
             case Pong(nonce):
                 self._measure(nonce, now)
             case Bye(reason):
@@ -298,6 +308,9 @@ class LinkMachine:
 
     def _put(self, record: LinkRecord) -> None:
         self._outbox += encode_record(record)
+        if len(self._outbox) > MAX_UNSENT_BYTES:
+            self._outbox.clear()
+            self._close(CloseCause.SILENT)
 
     def _break(self, code: ErrorCode) -> None:
         if self._state is LinkState.OPEN:  # a stranger before its hello is told nothing
