@@ -124,11 +124,14 @@ class Home:
         if self._upkeep is not None:
             self._upkeep.cancel()
             self._upkeep = None
-        await self.mailboxes.stop()
+        await self.mailboxes.end_sessions()
+        await self.mailboxes.flush()
+        await asyncio.sleep(0)  # the last answers are on their way
         for task in self._tasks:
             task.cancel()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=STOP_DEADLINE_S)
+        await self.mailboxes.flush()
 
     async def _keep_up(self) -> None:
         while True:

@@ -3,8 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from hmac import compare_digest
 
-from mepassa.identity import hash_token, token_matches
+from mepassa.identity import hash_token
 from mepassa.model.ids import Timestamp
 from mepassa.wire.mailbox import TokenRight
 
@@ -48,11 +49,9 @@ class TokenRow:
 def find_grant(tokens: Iterable[TokenRow], token: bytes, now_ms: Timestamp) -> Grant | None:
     """The right that `token` gives now. Every row is compared, each in constant time; at least one comparison is made."""
     grant: Grant | None = None
-    token_matches(_NO_TOKEN, token)
+    digest = hash_token(token)
+    compare_digest(_NO_TOKEN, digest)
     for row in tokens:
-        if token_matches(row.sha256, token) and (row.expires_at_ms is None or row.expires_at_ms > now_ms):
+        if compare_digest(row.sha256, digest) and (row.expires_at_ms is None or row.expires_at_ms > now_ms):
             grant = _GRANTS[row.right]
     return grant
-
-
-__all__ = ["Grant", "TokenRow", "find_grant", "hash_token"]

@@ -302,12 +302,19 @@ class Mailboxes:
         live = sum(box.session.delivered for box in self._boxes.values() if box.session is not None)
         return self._counters.envelopes_delivered + live
 
-    async def stop(self) -> None:
-        """Every connection is told, everything pushed is written, the last batch is synced."""
+    async def end_sessions(self) -> None:
+        """Every connected device is told and left; what was only on its socket goes to disk."""
         for session in [box.session for box in self._boxes.values() if box.session is not None]:
             await session.end(ByeReason.STOPPING)
             self.disconnect(session)
+
+    async def flush(self) -> None:
+        """Until every deposit so far is settled and every acknowledgement on disk."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        for _, deposit in self._elisions:
+            if deposit.state is _State.PUSHED:
+                self._write(self._boxes[deposit.mailbox], deposit)
+        self._elisions.clear()
         await self._commits.flush()

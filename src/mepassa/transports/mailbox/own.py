@@ -58,6 +58,8 @@ ROLLED_BACK_DEADLINE_S = 25.0
 """How long the log-in may wait for a roll-back to be dealt with; the home waits a little longer."""
 SIGNALS_WAITING = 64
 """Signals kept for a handler that is busy; past that they are dropped, as a signal may be."""
+PREKEYS_LOW = 25
+"""Below this many one-time prekeys of a kind the device makes more."""
 
 _Channel = Channel[MailboxToHome, MailboxToDevice]
 
@@ -93,6 +95,8 @@ class MailboxOwnHome:
         """Fresh while logged in; the last ones after."""
         self.clock_offset_s: float | None = None
         """Own wall clock minus the home's, as its last signed hello said."""
+        self.trouble: MepassaError | None = None
+        """Why there is no log-in now; None while there is one, and before the first try."""
 
     @property
     def logged_in(self) -> bool:
@@ -162,13 +166,15 @@ class MailboxOwnHome:
             entered = await self._enter(channel)
             await self._stay(channel, entered)
         except MepassaError as error:
+            self.trouble = error
             if not isinstance(error, HomeUnreachableError):
                 log.warning("home.connection_failed", extra={"error": error.code})
             return self._left(channel), error.message
         finally:
             if channel is not None:
                 await channel.close()
-        return self._left(channel), HomeUnreachableError.sentence
+        self.trouble = HomeUnreachableError()
+        return self._left(channel), self.trouble.message
 
     def _left(self, channel: _Channel | None) -> bool:
         was_in = self._channel is not None and self._channel is channel
@@ -219,7 +225,7 @@ class MailboxOwnHome:
         self._credit_bytes = 0
         inbox: asyncio.Queue[MailboxToDevice] = asyncio.Queue()
         self.turn = _credentials(entered.turn)
-        self._channel = channel
+        self._channel, self.trouble = channel, None
         tasks = [
             asyncio.create_task(self._deliver(channel, entered, inbox), name="home deliveries"),
             asyncio.create_task(self._raise_run(channel), name="home run counter"),
@@ -296,10 +302,6 @@ class MailboxOwnHome:
                 return
             if isinstance(answer, TurnGiven) and answer.turn is not None:
                 self.turn = _credentials(answer.turn)
-
-
-PREKEYS_LOW = 25
-"""Below this many one-time prekeys of a kind the device makes more."""
 
 
 def _queue(inbox: "asyncio.Queue[MailboxToDevice]", record: MailboxToDevice) -> None:
