@@ -5,7 +5,6 @@ state is looked at once, in a fixed order (`_advance`): silent paths, the attemp
 envelopes, then what is said about them. So the answer depends on what is known, never on the order it was learnt in.
 """
 
-from collections import deque
 from collections.abc import Callable
 from typing import assert_never
 
@@ -60,23 +59,18 @@ from mepassa.routing.events import (
     SignalAnswered,
     SignalResult,
 )
+from mepassa.routing.knowledge import Knowledge
 from mepassa.routing.outbox import Item, Outbox
 from mepassa.routing.paths import NEVER, LivePath, PathTable
-from mepassa.routing.policy import RULES, PolicyRules, Store, punching_is_hopeless
+from mepassa.routing.policy import Store, punching_is_hopeless
 from mepassa.routing.times import (
-    ACTIVE_S,
     DEPOSIT_WINDOW,
-    DIAL_FAILURES,
-    DIAL_WINDOW_S,
     HOLD_RELAY_S,
     IDLE_S,
     INSURANCE_S,
     LINGER_S,
     MAILBOX_FULL_S,
     MAX_ADDRESSES,
-    OFFERS_ANSWERED,
-    OFFERS_WINDOW_S,
-    OFFLINE_MEMORY_S,
     PRESENCE_EVERY_S,
     PRESENCE_HOME_AWAY_S,
     RECHECK_S,
@@ -111,30 +105,21 @@ class RoutingMachine:
     ) -> None:
         self.peer = peer
         self._dice = dice
-        self._policy, self._own_nat = policy, own_nat
-        self._direct_allowed, self._relay_allowed = direct_allowed, relay_allowed
+        self._know = Knowledge(policy, own_nat, direct_allowed, relay_allowed)
         self._actions: list[Action] = []
         self._outbox, self._paths = Outbox(), PathTable()
         self._attempt: Attempt | None = None
         self._attempts_made = 0
         self._failures = 0
         self._next_attempt_at = -NEVER
-        self._other_side = PeerSide()
-        self._addresses: dict[str, KnownAddress] = {}
-        self._dial_failures: deque[float] = deque(maxlen=DIAL_FAILURES)
-        self._offers_answered: deque[float] = deque(maxlen=OFFERS_ANSWERED)
-        self._offline_heard = -NEVER
-        self._home_away = False
-        self._presence_asked = -NEVER
-        self._presence_pending = False
-        self._chat_open = False
         self._gathered = False
-        self._last_activity = -NEVER
         self._upgrade_at: float | None = None
         self._upgrade_not_before = -NEVER
         self._upgrade_failures = 0
         self._reconnect = False
         self._looked_at = 0.0
+        self._trusted: LivePath | None = None
+        """The best path as of the last look: asked for each envelope, so it is found once a pass."""
 
     # --- the door ----------------------------------------------------------------------------------------------------
 
@@ -152,15 +137,7 @@ class RoutingMachine:
 
     def accepts(self, kind: RouteKind) -> bool:
         """Whether a path of that kind may be used, opened or accepted now."""
-        match kind:
-            case RouteKind.DIRECT:
-                return self._rules.direct and self._direct_allowed
-            case RouteKind.RELAYED:
-                return self._rules.relay and self._relay_allowed
-            case RouteKind.STORED:
-                return self._rules.store is not Store.ASKED
-            case _:
-                assert_never(kind)
+        return self._know.accepts(kind)
 
     def next_timeout(self) -> float | None:
         """When `handle_timeout` is due; None only when nothing waits at all."""
@@ -188,12 +165,12 @@ class RoutingMachine:
         """For `status` and for people who read logs: no envelope ids, no addresses."""
         attempt = self._attempt
         return {
-            "policy": self._policy.value,
+            "policy": self._know.policy.value,
             "waiting": len(self._outbox),
             "paths": [(path.kind.value, path.srtt_s, path.is_usable) for path in self._paths],
             "attempt": None if attempt is None else (attempt.purpose.value, attempt.signal.value, attempt.ice.value),
             "failures": self._failures,
-            "home_away": self._home_away,
+            "home_away": self._know.home_away,
         }
 
     # --- evidence ----------------------------------------------------------------------------------------------------
@@ -217,8 +194,8 @@ class RoutingMachine:
             case DepositAnswered():
                 self._deposit_answered(event, now)
             case EnvelopeReceived():
-                self._offers_answered.clear()
-                self._heard_of_peer()
+                self._know.envelope_followed()
+                self._know.heard()
                 self._chat_is_active(now)
             case PathOpened():
                 self._path_opened(event, now)
@@ -237,7 +214,7 @@ class RoutingMachine:
             case OfferReceived():
                 self._offer_received(event, now)
             case DialFailed():
-                self._dial_failures.append(now)
+                self._know.dial_failed(now)
                 if (attempt := self._attempt) is not None and attempt.number == event.attempt:
                     attempt.dialling = False
                     attempt.signal_at = min(attempt.signal_at, now)
@@ -247,7 +224,7 @@ class RoutingMachine:
             case AddressesLearnt():
                 self._learn(event.addresses, now)
             case PresenceAnswered():
-                self._presence_pending = False
+                self._know.presence_pending = False
                 self._learn(event.addresses, now)
             case _:
                 self._take_circumstance(event, now)
@@ -260,30 +237,29 @@ class RoutingMachine:
         """What the person or the network changed."""
         match event:
             case ChatOpened():
-                self._chat_open = True
+                self._know.chat_open = True
                 self._chat_is_active(now)
-                if self._rules.keep_paths and self._some_path_allowed and self._best is None:
+                if self._know.rules.keep_paths and self._some_path_allowed and self._best is None:
                     self._gather()
                     self._look_up_presence(now, PRESENCE_EVERY_S)
             case ChatClosed():
-                self._chat_open = False
+                self._know.chat_open = False
             case PolicyChanged():
-                had_direct = self.accepts(RouteKind.DIRECT)
-                self._policy = event.policy
+                had_direct = self._know.direct
+                self._know.policy = event.policy
                 self._permissions_changed(had_direct, now, close=True)
             case PathsAllowed():
-                had_direct = self.accepts(RouteKind.DIRECT)
-                self._direct_allowed, self._relay_allowed = event.direct, event.relay
+                had_direct = self._know.direct
+                self._know.direct_allowed, self._know.relay_allowed = event.direct, event.relay
                 self._permissions_changed(had_direct, now, close=event.close)
             case OwnNatLearnt():
-                self._own_nat = event.nat_kind
+                self._know.own_nat = event.nat_kind
             case NetworkChanged():
-                self._own_nat = NatKind.UNKNOWN
-                self._dial_failures.clear()
+                self._know.forget_network()
                 self._end_attempt(now, failed=False)  # its sockets stand in the old network
                 self._try_again_at_once()
             case HomeReturned():
-                self._home_away = False
+                self._know.home_away = False
                 self._try_again_at_once()
             case _:
                 assert_never(event)
@@ -308,14 +284,14 @@ class RoutingMachine:
             self._lapse_on(item, event.path, now)
 
     def _deposit_answered(self, event: DepositAnswered, now: float) -> None:
-        self._home_away = event.result is DepositResult.HOME_UNREACHABLE
+        self._know.home_away = event.result is DepositResult.HOME_UNREACHABLE
         if event.result in {DepositResult.STORED, DepositResult.DELIVERED}:
             self._forget(event.envelope)
             return
         item = self._outbox.get(event.envelope)
         if item is None:
             return
-        if self._home_away and item.is_written:
+        if self._know.home_away and item.is_written:
             self._look_up_presence(now, PRESENCE_HOME_AWAY_S)
         delay_s = backoff_s(item.deposit_failures, self._dice())
         if event.retry_after_s is not None:
@@ -332,33 +308,31 @@ class RoutingMachine:
 
     def _carrier(self, item: Item, now: float) -> LivePath | None:
         """The path that this envelope may be given to now."""
-        best = self._best
-        if item.is_stored_only or best is None or item.lapsed.get(best.path, -NEVER) > now:
+        best = self._trusted
+        if best is None or item.is_stored_only or item.lapsed.get(best.path, -NEVER) > now:
             return None
         return best
 
     def _is_carried(self, item: Item, now: float) -> bool:
         """A path has it and still has time to acknowledge it, or one is there to take it."""
-        return any(until > now for until in item.in_flight.values()) or self._carrier(item, now) is not None
+        if item.in_flight and any(until > now for until in item.in_flight.values()):
+            return True
+        return self._carrier(item, now) is not None
 
     def _deposit_due(self, item: Item, now: float) -> float | None:
         """When this envelope is to go to the recipient's home; None: not as things stand. The table of the document."""
         if item.is_stored_only:
             return item.since
-        if self._rules.store is Store.ASKED or self._is_carried(item, now):
+        if self._know.rules.store is Store.ASKED or self._is_carried(item, now):
             return None
-        if item.kind is EnvelopeKind.CONTROL or self._rules.store is Store.FIRST:
+        if item.kind is EnvelopeKind.CONTROL or self._know.rules.store is Store.FIRST:
             return item.since
         hopeful = self._attempt is not None and self._attempt.purpose is not Purpose.UPGRADE
-        if self._is_offline(now) or not hopeful or item.deposit_failures:
+        if self._know.is_offline(now) or not hopeful or item.deposit_failures:
             return item.since
         return item.since + INSURANCE_S
 
     # --- paths -------------------------------------------------------------------------------------------------------
-
-    @property
-    def _rules(self) -> PolicyRules:
-        return RULES[self._policy]
 
     @property
     def _best(self) -> LivePath | None:
@@ -366,13 +340,13 @@ class RoutingMachine:
 
     @property
     def _some_path_allowed(self) -> bool:
-        return self.accepts(RouteKind.DIRECT) or self.accepts(RouteKind.RELAYED)
+        return self._know.direct or self._know.relay
 
     def _close_at(self, path: LivePath) -> float:
         best = self._best
         replaced = best is not None and best.kind is RouteKind.DIRECT and path.kind is RouteKind.RELAYED
         doubtful = best is not None and bool(best.in_flight)  # it has yet to show that it carries
-        idle_s = NEVER if self._rules.keep_paths else IDLE_S
+        idle_s = NEVER if self._know.rules.keep_paths else IDLE_S
         return path.close_at(idle_s=idle_s, replaced=replaced and not doubtful)
 
     def _path_opened(self, event: PathOpened, now: float) -> None:
@@ -380,7 +354,7 @@ class RoutingMachine:
             return
         path = LivePath(event.path, event.kind, event.srtt_s, opened=now, used=now, linger_until=now + LINGER_S)
         self._paths.add(path)
-        self._heard_of_peer()
+        self._know.heard()
         if not self.accepts(event.kind):
             self._close(path)
             return
@@ -424,47 +398,35 @@ class RoutingMachine:
         if attempt is not None and (attempt.direct, attempt.relay) != self._kinds_for(attempt.purpose):
             self._end_attempt(now, failed=False)
         self._next_attempt_at = now
-        if self.accepts(RouteKind.DIRECT) and not had_direct and self._is_active(now):
+        if self._know.direct and not had_direct and self._know.is_active(now):
             self._upgrade_at, self._reconnect = now, True
 
     # --- attempts ----------------------------------------------------------------------------------------------------
 
-    def _is_offline(self, now: float) -> bool:
-        return now - self._offline_heard < OFFLINE_MEMORY_S
-
-    def _is_active(self, now: float) -> bool:
-        return self._chat_open or now - self._last_activity < ACTIVE_S
-
-    def _heard_of_peer(self) -> None:
-        self._offline_heard = -NEVER
-
     def _chat_is_active(self, now: float) -> None:
-        self._last_activity = now
+        self._know.was_used(now)
         best = self._best
         if best is not None and best.kind is RouteKind.RELAYED and self._upgrade_at is None:
             self._upgrade_at = max(now + UPGRADE_AFTER_S, self._upgrade_not_before)
 
     def _try_again_at_once(self) -> None:
-        self._failures, self._next_attempt_at, self._offline_heard = 0, -NEVER, -NEVER
+        self._failures, self._next_attempt_at = 0, -NEVER
+        self._know.heard()
         self._upgrade_failures, self._upgrade_not_before = 0, -NEVER
         for item in self._outbox:
             item.deposit_after, item.deposit_failures = -NEVER, 0
 
     def _gather(self) -> None:
         self._gathered = True
-        self._actions.append(Gather(self.accepts(RouteKind.DIRECT), self.accepts(RouteKind.RELAYED)))
+        self._actions.append(Gather(self._know.direct, self._know.relay))
 
     def _look_up_presence(self, now: float, every_s: float) -> None:
-        if self.accepts(RouteKind.DIRECT) and now - self._presence_asked >= every_s:
-            self._presence_asked, self._presence_pending = now, True
+        if self._know.direct and now - self._know.presence_asked >= every_s:
+            self._know.presence_asked, self._know.presence_pending = now, True
             self._actions.append(LookUpPresence())
 
     def _learn(self, addresses: tuple[KnownAddress, ...], now: float) -> None:
-        new = {each.multiaddr: each for each in addresses[:MAX_ADDRESSES]}
-        fresh = new.keys() - self._addresses.keys()
-        older = [each for each in self._addresses.values() if each.multiaddr not in new]
-        kept = [*new.values(), *older][:MAX_ADDRESSES]
-        self._addresses = {each.multiaddr: each for each in kept}
+        fresh = self._know.learn(addresses)
         if self._attempt is not None:
             self._dial(self._attempt, now)
         elif fresh:
@@ -478,21 +440,21 @@ class RoutingMachine:
             item.is_written
             and not item.depositing
             and not self._is_carried(item, now)
-            and (self._rules.store is not Store.FIRST or item.deposit_failures > 0)
+            and (self._know.rules.store is not Store.FIRST or item.deposit_failures > 0)
             for item in self._outbox
         )
 
     def _kinds_for(self, purpose: Purpose) -> tuple[bool, bool]:
         """Direct, relayed."""
-        relay = self.accepts(RouteKind.RELAYED) and purpose is not Purpose.UPGRADE
-        return self.accepts(RouteKind.DIRECT), relay
+        relay = self._know.relay and purpose is not Purpose.UPGRADE
+        return self._know.direct, relay
 
     def _start_attempt(self, purpose: Purpose, now: float) -> Attempt:
         self._attempts_made += 1
         direct, relay = self._kinds_for(purpose)
         attempt = self._attempt = Attempt(self._attempts_made, purpose, now, direct, relay)
         self._gather()
-        if self._is_offline(now):
+        if self._know.is_offline(now):
             attempt.signal = SignalState.DEAD
         self._dial(attempt, now)
         # A path that has just gone silent says that the known addresses are of little use.
@@ -501,11 +463,13 @@ class RoutingMachine:
         return attempt
 
     def _dial(self, attempt: Attempt, now: float) -> None:
-        if not attempt.direct or (attempt.found and attempt.purpose is not Purpose.UPGRADE):
+        if (
+            not attempt.direct
+            or not self._know.may_dial(now)
+            or (attempt.found and attempt.purpose is not Purpose.UPGRADE)
+        ):
             return
-        if len(self._dial_failures) == DIAL_FAILURES and now - self._dial_failures[0] < DIAL_WINDOW_S:
-            return
-        fresh = tuple(each for each in self._addresses.values() if each.multiaddr not in attempt.dialled)
+        fresh = tuple(each for each in self._know.addresses.values() if each.multiaddr not in attempt.dialled)
         if fresh and len(attempt.dialled) < 2 * MAX_ADDRESSES:
             attempt.dialled.update(each.multiaddr for each in fresh)
             attempt.dialling = True
@@ -514,14 +478,14 @@ class RoutingMachine:
     def _signal_answered(self, event: SignalAnswered, now: float) -> None:
         match event.result:
             case SignalResult.HOME_UNREACHABLE:
-                self._home_away = True
+                self._know.home_away = True
                 if self._wants_attempt(now):
                     self._look_up_presence(now, PRESENCE_HOME_AWAY_S)
             case SignalResult.NO_DEVICE:
-                self._home_away, self._offline_heard = False, now
+                self._know.heard_offline(now)
             case SignalResult.FORWARDED:
-                self._home_away = False
-                self._heard_of_peer()
+                self._know.home_away = False
+                self._know.heard()
             case SignalResult.UNKNOWN | SignalResult.BUSY:
                 pass
             case _:
@@ -533,7 +497,7 @@ class RoutingMachine:
         attempt.signal = SignalState.FORWARDED if forwarded else SignalState.DEAD
 
     def _offer_received(self, event: OfferReceived, now: float) -> None:
-        self._heard_of_peer()
+        self._know.heard()
         attempt = self._attempt
         if attempt is not None and attempt.ice is not IceState.IDLE and event.peer.ufrag != attempt.ufrag:
             # They have begun anew, with an agent that ours has never met.
@@ -544,7 +508,7 @@ class RoutingMachine:
                 return
             attempt = self._start_attempt(Purpose.ANSWER, now)
         self._actions.append(
-            AnswerSignal(attempt.number, event.offer, attempt.direct, attempt.relay, self._policy is Policy.HIDE_MY_IP)
+            AnswerSignal(attempt.number, event.offer, attempt.direct, attempt.relay, self._know.is_hidden)
         )
         self._meet(attempt, event.peer, now)
 
@@ -552,25 +516,19 @@ class RoutingMachine:
         """Two an hour that nothing follows; what we want ourselves is not counted."""
         if not self._some_path_allowed:
             return False
-        if self._wants_attempt(now):
-            return True
-        full = len(self._offers_answered) == OFFERS_ANSWERED
-        if full and now - self._offers_answered[0] < OFFERS_WINDOW_S:
-            return False
-        self._offers_answered.append(now)
-        return True
+        return self._wants_attempt(now) or self._know.spend_answer(now)
 
     def _meet(self, attempt: Attempt, peer: PeerSide, now: float) -> None:
         """Their signal is here: ICE, and the addresses in it."""
-        self._other_side, self._home_away = peer, False
-        self._heard_of_peer()
+        self._know.other_side, self._know.home_away = peer, False
+        self._know.heard()
         attempt.signal = SignalState.MET
         direct, relay = attempt.direct and peer.direct, attempt.relay and peer.relay
         if attempt.ice is IceState.IDLE:
             attempt.ufrag = peer.ufrag
             attempt.ice = IceState.RUNNING if direct or relay else IceState.ENDED
             if direct or relay:
-                pointless = not direct or not relay or punching_is_hopeless(self._own_nat, peer.nat_kind)
+                pointless = not direct or not relay or punching_is_hopeless(self._know.own_nat, peer.nat_kind)
                 hold_s = 0.0 if pointless else HOLD_RELAY_S
                 self._actions.append(StartIce(attempt.number, direct, relay, hold_s))
         if direct and peer.addresses:
@@ -597,6 +555,7 @@ class RoutingMachine:
         self._looked_at = now
         self._lapse(now)
         self._close_paths(now)
+        self._trusted = self._best
         self._advance_attempt(now)
         self._begin_attempt(now)
         for item in self._outbox:
@@ -604,7 +563,7 @@ class RoutingMachine:
         self._better(now)
         for item in self._outbox:
             self._report(item, now)
-        if self._gathered and self._attempt is None and not self._chat_open:
+        if self._gathered and self._attempt is None and not self._know.chat_open:
             self._gathered = False
             self._actions.append(Cool())
 
@@ -629,9 +588,9 @@ class RoutingMachine:
             return
         if attempt.signal is SignalState.PLANNED and attempt.signal_at <= now:
             attempt.signal = SignalState.ASKED
-            hidden = self._policy is Policy.HIDE_MY_IP
+            hidden = self._know.is_hidden
             self._actions.append(SendSignal(attempt.number, attempt.direct, attempt.relay, hidden))
-        waiting_for_dht = self._presence_pending and attempt.direct and not attempt.found
+        waiting_for_dht = self._know.presence_pending and attempt.direct and not attempt.found
         stranded = attempt.purpose is Purpose.UPGRADE and self._wants_attempt(now)
         if attempt.ends_at <= now or (attempt.has_nothing_left and not waiting_for_dht):
             self._end_attempt(now)
@@ -641,8 +600,8 @@ class RoutingMachine:
     def _begin_attempt(self, now: float) -> None:
         if self._attempt is not None or self._next_attempt_at > now or not self._wants_attempt(now):
             return
-        if self._is_offline(now) and not (self.accepts(RouteKind.DIRECT) and self._addresses):
-            self._next_attempt_at = self._offline_heard + OFFLINE_MEMORY_S
+        if self._know.is_offline(now) and not (self._know.direct and self._know.addresses):
+            self._next_attempt_at = self._know.offline_until
             return
         self._start_attempt(Purpose.MESSAGE, now)
         self._advance_attempt(now)
@@ -671,11 +630,16 @@ class RoutingMachine:
             return
         asked, self._upgrade_at, self._reconnect = self._reconnect, None, False
         best = self._best
-        if not self.accepts(RouteKind.DIRECT) or (best is not None and best.kind is RouteKind.DIRECT):
+        if not self._know.direct or (best is not None and best.kind is RouteKind.DIRECT):
             return
-        hopeless = punching_is_hopeless(self._own_nat, self._other_side.nat_kind)
-        worth_it = best is not None and self._other_side.direct and self._rules.keep_paths and self._is_active(now)
-        if self._is_offline(now) or not (asked or (worth_it and not hopeless)):
+        hopeless = punching_is_hopeless(self._know.own_nat, self._know.other_side.nat_kind)
+        worth_it = (
+            best is not None
+            and self._know.other_side.direct
+            and self._know.rules.keep_paths
+            and self._know.is_active(now)
+        )
+        if self._know.is_offline(now) or not (asked or (worth_it and not hopeless)):
             return
         self._start_attempt(Purpose.UPGRADE, now)
         self._advance_attempt(now)
@@ -687,11 +651,11 @@ class RoutingMachine:
             self._actions.append(Report(item.envelope, waiting))
 
     def _waiting(self, item: Item, now: float) -> Waiting | None:
-        if item.depositing or self._is_carried(item, now) or item.kind is EnvelopeKind.CONTROL:
+        if item.depositing or item.kind is EnvelopeKind.CONTROL or self._is_carried(item, now):
             return None
         if item.refusal is not None:
             return item.refusal
-        needs_direct = self._rules.store is Store.ASKED and not item.is_stored_only
+        needs_direct = self._know.rules.store is Store.ASKED and not item.is_stored_only
         if needs_direct and (self._attempt is None or item.reported is Waiting.NEEDS_DIRECT_PATH):
             return Waiting.NEEDS_DIRECT_PATH
         return Waiting.CONNECTING if self._attempt is not None and item.is_written else None
