@@ -77,12 +77,15 @@ def signal_from(attempt: IceAttempt, certificate: QuicCertificate, rng: SeededRn
 
 class Device:
     def __init__(self, number: int, friend: int) -> None:
-        me, self._friend = Person(number), Person(friend)
-        me.befriend(self._friend)
+        self._me, self._friend = Person(number), Person(friend)
+        self._me.befriend(self._friend)
         self._rng, self._certificate = SeededRng(number), QuicCertificate.make(START_MS)
-        self._transport = IceTransport(identity=me, handler=Handler(), certificate=self._certificate)
+        self._transport = self._new_transport()
         self._attempt: IceAttempt | None = None
         self._signal: Signal | None = None
+
+    def _new_transport(self) -> IceTransport:
+        return IceTransport(identity=self._me, handler=Handler(), certificate=self._certificate)
 
     async def gather(self, order: dict[str, Any]) -> None:
         begun = asyncio.get_running_loop().time()
@@ -133,6 +136,7 @@ class Device:
 
     async def hang_up(self) -> None:
         await self._transport.stop()
+        self._transport = self._new_transport()
         if self._attempt is not None:
             await self._attempt.close()
         say(event="hung_up")

@@ -19,6 +19,7 @@ from mepassa.server.relay import RelayConfig, RelayRole
 from mepassa.testing import SeededRng
 from mepassa.testing.natlab import Coturn, LabProcess
 from mepassa.transports.ice import CandidateKind, IceAttempt, IceFailedError, RemoteSide, decode_candidate
+from mepassa.wire.stun import Message, MessageClass, Method, XorMappedAddress, decode_message, encode_message
 from tests.conftest import Needs
 from tests.transports.ice_peers import config, connect_two, credentials, gather_two, signal_of, two_paths
 
@@ -170,6 +171,30 @@ async def test_cancelled_gathering_leaves_nothing_open() -> None:
     assert len(asyncio.all_tasks()) == 1
 
 
+async def test_an_attempt_that_waits_keeps_its_mapping_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mepassa.transports.ice.attempt.KEEP_MAPPING_S", 0.02)
+    loop = asyncio.get_running_loop()
+    with socket.socket(type=socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        server.setblocking(False)
+        gathering = asyncio.create_task(
+            IceAttempt.gather(config(credentials((), (f"stun:127.0.0.1:{server.getsockname()[1]}",))), rng=SeededRng(1))
+        )
+        request, client = await loop.sock_recvfrom(server, 2_000)
+        answer = Message(
+            Method.BINDING,
+            MessageClass.SUCCESS,
+            decode_message(request).transaction_id,
+            (XorMappedAddress((ip_address("203.0.113.7"), 5_000)),),
+        )
+        server.sendto(encode_message(answer), client)
+        attempt = await gathering
+        assert kinds(attempt) == {CandidateKind.HOST, CandidateKind.SRFLX}
+        while decode_message(await loop.sock_recv(server, 2_000)).message_class is not MessageClass.INDICATION:
+            pass
+        await attempt.close()
+
+
 # --- with a relay ------------------------------------------------------------------------------------------------------
 
 
@@ -203,6 +228,8 @@ async def test_direct_wins_over_the_relay_where_both_work(servers: TurnCredentia
     assert kinds(one) == {CandidateKind.HOST, CandidateKind.RELAY}
     paths = await connect_two(one, other)
     assert [path.facts.relayed for path in paths] == [False, False]
+    for attempt in (one, other):  # what the path does not need is given back, the relay's allocation above all
+        assert len(attempt._connection._protocols) == 1
     await one.close()
     await other.close()
 

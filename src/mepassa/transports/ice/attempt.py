@@ -23,6 +23,7 @@ from mepassa.transports.ice.errors import IceFailedError
 from mepassa.transports.ice.gathering import Gathered, gather
 from mepassa.transports.ice.nat import relay_hold_s
 from mepassa.transports.ice.path import IcePath, describe_pair
+from mepassa.transports.ice.turn_client import KEEP_MAPPING_S, binding_indication
 
 CONNECT_DEADLINE_S = 10.0
 """ICE itself never gives up on silence; after this the message has long been deposited (ARCHITECTURE.md, routing)."""
@@ -67,6 +68,8 @@ class IceAttempt:
         self._mapped_bases = {c.related_address for c in gathered.candidates if c.type == "srflx"}
         self._path: IcePath | None = None
         self._used = False
+        self._mapped = gathered.mapped
+        self._warmth = asyncio.get_running_loop().call_later(KEEP_MAPPING_S, self._keep_warm)
         self.local = LocalCandidates(
             ufrag=connection.local_username,
             password=SecretBytes(connection.local_password.encode()),
@@ -97,19 +100,27 @@ class IceAttempt:
         return cls(config, connection, gathered)
 
     async def connect(
-        self, remote: RemoteSide, *, controlling: bool, deadline_s: float = CONNECT_DEADLINE_S
+        self,
+        remote: RemoteSide,
+        *,
+        controlling: bool,
+        deadline_s: float = CONNECT_DEADLINE_S,
+        hold_relay_s: float | None = None,
     ) -> IcePath:
         """Find a path. Raises `IceFailedError` (then everything is closed), `ConflictError` on a second call.
 
         Both sides must call it, with opposite `controlling` (`is_controlling`), within the deadline of each other.
+        `hold_relay_s`: how long pairs with a relay end wait; None: as `nat.relay_hold_s` says. Never longer than that:
+        who asks may not know yet what both NAT kinds rule out.
         """
         if self._used:
             raise ConflictError("An ICE attempt connects once.")
         self._used = True
+        self._warmth.cancel()
         connection = self._connection
         try:
             async with asyncio.timeout(deadline_s):
-                pair = await self._checks(remote, controlling=controlling)
+                pair = await self._checks(remote, controlling=controlling, hold_relay_s=hold_relay_s)
         except (TimeoutError, ConnectionError) as error:
             await self.close()
             raise IceFailedError from error
@@ -127,7 +138,7 @@ class IceAttempt:
         )
         return self._path
 
-    async def _checks(self, remote: RemoteSide, *, controlling: bool) -> CandidatePair:
+    async def _checks(self, remote: RemoteSide, *, controlling: bool, hold_relay_s: float | None) -> CandidatePair:
         connection, direct = self._connection, self.config.direct and not self.config.relay_only and remote.direct
         if not self.local.lines:
             raise ConnectionError("nothing to connect from")
@@ -139,10 +150,21 @@ class IceAttempt:
                 continue
             await connection.add_remote_candidate(_to_aioice(candidate))
         hold_s = relay_hold_s(self._nat_kind, remote.nat_kind, direct=direct)
-        return await connection.connect_staged(controlling=controlling, hold_s=hold_s)
+        if hold_relay_s is not None:
+            hold_s = min(hold_s, hold_relay_s)
+        pair = await connection.connect_staged(controlling=controlling, hold_s=hold_s)
+        connection.release_others(pair)
+        return pair
+
+    def _keep_warm(self) -> None:
+        """An attempt may wait for its peer for minutes (an open chat); its NAT must not forget the mapping."""
+        for protocol, server in self._mapped:
+            protocol.send_stun(binding_indication(), server)
+        self._warmth = asyncio.get_running_loop().call_later(KEEP_MAPPING_S, self._keep_warm)
 
     async def close(self) -> None:
         """Idempotent; closes the path too."""
+        self._warmth.cancel()
         if self._path is not None:
             await self._path.close()
         with contextlib.suppress(ConnectionError):

@@ -103,6 +103,7 @@ class StagedConnection(Connection):
         self._repeated: set[tuple[int, TransportAddress]] = set()
         self._learnt = 0
         self._round_trips: dict[TransportAddress, float] = {}
+        self._releasing: asyncio.Future[list[BaseException | None]] | None = None
         self._sink: Callable[[bytes], None] | None = None
         self._early: deque[bytes] = deque(maxlen=MAX_EARLY_DATAGRAMS)
 
@@ -198,6 +199,14 @@ class StagedConnection(Connection):
 
     # the path
 
+    def release_others(self, pair: CandidatePair) -> None:
+        """Close the sockets and allocations that the nominated pair does not use; the relay has a quota."""
+        unused = [protocol for protocol in self._protocols if protocol is not pair.protocol]
+        self._protocols = [pair.protocol]
+        self._check_list = [kept for kept in self._check_list if kept.protocol is pair.protocol]
+        if unused:
+            self._releasing = asyncio.gather(*(protocol.close() for protocol in unused), return_exceptions=True)
+
     def payload_received(self, data: bytes, addr: TransportAddress) -> None:
         """Bytes that are not STUN count only from an address that has answered or passed a check."""
         if addr not in self._proven:
@@ -237,6 +246,8 @@ class StagedConnection(Connection):
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_WITHIN_S):
                 await super().close()
+                if self._releasing is not None:
+                    await asyncio.shield(self._releasing)
 
 
 def has_relay_end(pair: CandidatePair) -> bool:

@@ -42,13 +42,15 @@ _FAILED = (OSError, stun.TransactionError, TimeoutError, MalformedError, *MALFOR
 
 @dataclass(slots=True)
 class Gathered:
-    """`mapped` says which of our sockets the STUN ports saw under which address."""
+    """What one gathering brought; `protocols` are the sockets and allocations behind the candidates."""
 
     candidates: list[Candidate] = field(default_factory=list)
     protocols: list[StunProtocol] = field(default_factory=list)
     relays: dict[tuple[str, int], TurnServer] = field(default_factory=dict)
     """Which server a relayed address was allocated at."""
     nat_kind: NatKind = NatKind.UNKNOWN
+    mapped: list[tuple[StunProtocol, tuple[str, int]]] = field(default_factory=list)
+    """Sockets with a srflx candidate, and the STUN port that saw it: whom to write to so that the mapping stays."""
 
 
 async def gather(
@@ -173,13 +175,17 @@ class _Gathering:
         try:
             response, _ = await protocol.request(request, (str(asked), server.port))
             host, port = response.attributes["XOR-MAPPED-ADDRESS"]
-            answers[slot] = (parse_ip(host), port)
+            seen = (parse_ip(host), port)
+            if port == 0:
+                return
+            answers[slot] = seen
         except _FAILED:
             return
         known = {(candidate.host, candidate.port) for candidate in self.result.candidates}
         has_srflx = any(c.type == "srflx" and c.related_address == base.host for c in self.result.candidates)
         if (host, port) not in known and not has_srflx:
             self.result.candidates.append(_candidate("srflx", host, port, base.host, index))
+            self.result.mapped.append((protocol, (str(asked), server.port)))
         if len([answer for answer in answers if answer is not None]) == len(answers):
             self._mapped.set()
 

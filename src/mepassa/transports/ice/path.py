@@ -104,7 +104,7 @@ def describe_pair(
 def _direct_class(pair: CandidatePair, *, behind_nat: bool) -> AddressClass:
     """Hole punched means that both ends sit behind a NAT; where one can be reached as it is, the other just called."""
     remote = parse_ip(pair.remote_addr[0])
-    if remote.is_loopback:
+    if remote.is_loopback or pair.remote_addr[0] == pair.local_addr[0]:
         return AddressClass.LOOPBACK
     if is_private(remote):
         return AddressClass.LAN

@@ -24,7 +24,7 @@ HANDSHAKE_DEADLINE_S = 5.0
 SEND_BUFFER_BYTES = 1 << 20
 """Unacknowledged bytes that a writer may leave behind. TURN over TCP has no flow control of its own in aioice, so this
 bounds what piles up in front of it."""
-UNREAD_LIMIT_BYTES = 8 << 20
+UNREAD_LIMIT_BYTES = 4 << 20
 """Bytes that may wait for our reader; a peer that sends more has ignored every acknowledgement, and loses the link.
 aioquic widens its windows by itself, whoever reads or not."""
 KEEP_ALIVE_S = 7.0

@@ -3,6 +3,7 @@
 import asyncio
 
 from mepassa.identity import Label, LinkRole, labelled
+from mepassa.model.errors import LinkLostError
 from mepassa.model.ids import Address
 from mepassa.model.route import FoundBy, RouteKind
 from mepassa.model.signal import Signal
@@ -30,6 +31,7 @@ class IceTransport:
         self._identity, self._handler, self._certificate, self._timing = identity, handler, certificate, timing
         self._paths: dict[LinkSession, IcePath] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = False
 
     @property
     def certificate_sha256(self) -> bytes:
@@ -45,21 +47,27 @@ class IceTransport:
         peer: Address,
         found_by: FoundBy = FoundBy.SIGNAL,
         deadline_s: float = CONNECT_DEADLINE_S,
+        hold_relay_s: float | None = None,
     ) -> LinkSession:
         """Once our signal `own` is sent and the peer's `remote` is here: checks, QUIC, both hellos, in one.
 
         Owns `attempt` from the call on. Raises `MalformedError`, `IceFailedError`, `LinkLostError`, `PathRefusedError`
-        or `HelloRefusedError`; everything of the attempt is closed then, and on cancellation.
+        or `HelloRefusedError`; everything of the attempt is closed then, on cancellation and after `stop()`.
         """
         client = is_controlling(self._identity.own, peer)
         try:
-            path = await attempt.connect(RemoteSide.from_signal(remote), controlling=client, deadline_s=deadline_s)
+            path = await attempt.connect(
+                RemoteSide.from_signal(remote), controlling=client, deadline_s=deadline_s, hold_relay_s=hold_relay_s
+            )
             stream = QuicSession(
                 path,
                 certificate=self._certificate,
                 pinned_sha256=remote.quic_certificate_sha256 if client else None,
             )
             await stream.open()
+            if self._stopped:
+                await stream.close()
+                raise LinkLostError
         except BaseException:
             await attempt.close()
             raise
@@ -96,7 +104,11 @@ class IceTransport:
             await asyncio.gather(*(link.close() for link in chosen))
 
     async def stop(self) -> None:
-        """Say bye on every link; when this returns, no task and no socket of this transport is left."""
+        """Say bye on every link; when this returns, none of its tasks and sockets is left, and no link opens any more.
+
+        Calls of `connect` that are under way belong to their callers.
+        """
+        self._stopped = True
         await asyncio.gather(*(link.close() for link in tuple(self._paths)))
         for task in tuple(self._tasks):
             task.cancel()

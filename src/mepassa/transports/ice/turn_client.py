@@ -15,11 +15,36 @@ DELETE_WITHIN_S = 0.5
 """Seconds given to the request that frees the allocation. Where it gets no answer the relay frees it by itself after
 its lifetime; aioice alone would go on asking for a minute."""
 
+KEEP_MAPPING_S = 20.0
+"""Seconds between Binding indications that keep a NAT's mapping (many last 30 s) while nothing else is sent."""
+
 MALFORMED = (ValueError, KeyError, IndexError, struct.error, AssertionError)
 """What aioice's STUN parser and handlers raise on bytes that are not what they should be."""
 
 
 class _UdpClient(turn.TurnClientUdpProtocol):
+    """Stays reachable behind a NAT although TURN's own refresh comes only every eight minutes."""
+
+    def __init__(self, server: tuple[str, int], username: str, password: str) -> None:
+        super().__init__(
+            server, username, password, turn.DEFAULT_ALLOCATION_LIFETIME, turn.DEFAULT_CHANNEL_REFRESH_TIME
+        )
+        self._due: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._keep_mapping()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._due is not None:
+            self._due.cancel()
+        super().connection_lost(exc)
+
+    def _keep_mapping(self) -> None:
+        if self._due is not None:
+            self.transport.sendto(bytes(binding_indication()))
+        self._due = asyncio.get_running_loop().call_later(KEEP_MAPPING_S, self._keep_mapping)
+
     async def delete(self) -> None:
         async with _bounded_delete(self.transport):
             await super().delete()
@@ -30,6 +55,11 @@ class _UdpClient(turn.TurnClientUdpProtocol):
 
 
 class _TcpClient(turn.TurnClientTcpProtocol):
+    def __init__(self, server: tuple[str, int], username: str, password: str) -> None:
+        super().__init__(
+            server, username, password, turn.DEFAULT_ALLOCATION_LIFETIME, turn.DEFAULT_CHANNEL_REFRESH_TIME
+        )
+
     async def delete(self) -> None:
         async with _bounded_delete(self.transport):
             await super().delete()
@@ -50,6 +80,11 @@ async def _bounded_delete(transport: asyncio.BaseTransport) -> AsyncIterator[Non
                 yield
     finally:
         transport.close()
+
+
+def binding_indication() -> stun.Message:
+    """Says nothing and asks for nothing (RFC 8445 §11): a datagram that keeps a mapping."""
+    return stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.INDICATION)
 
 
 async def relay_candidate(
@@ -85,16 +120,15 @@ async def _allocate(
 ) -> tuple[StunProtocol, turn.TurnTransport]:
     loop = asyncio.get_running_loop()
     address = (server.host, server.port)
-    lifetime, refresh = turn.DEFAULT_ALLOCATION_LIFETIME, turn.DEFAULT_CHANNEL_REFRESH_TIME
     inner: turn.TurnClientProtocol
     socket: asyncio.BaseTransport
     if server.transport == "tcp":
         socket, inner = await loop.create_connection(
-            lambda: _TcpClient(address, username, password, lifetime, refresh), host=server.host, port=server.port
+            lambda: _TcpClient(address, username, password), host=server.host, port=server.port
         )
     else:
         socket, inner = await loop.create_datagram_endpoint(
-            lambda: _UdpClient(address, username, password, lifetime, refresh), remote_addr=address
+            lambda: _UdpClient(address, username, password), remote_addr=address
         )
     try:
         protocol = protocol_factory()
