@@ -16,7 +16,7 @@ from mepassa.client.api.router import MAX_BODY_BYTES, add_routes, endpoints_of, 
 from mepassa.model.errors import BusyError, MailboxFullError, TextTooLongError
 from mepassa.model.secret import SecretBytes
 from mepassa.testing.chance import SeededRng
-from mepassa.testing.clock import VirtualClock
+from mepassa.testing.clock import ManualClock
 
 TOKEN = SecretBytes(bytes(range(32)))
 BEARER = {"Authorization": f"Bearer {TOKEN.expose().hex()}"}
@@ -47,8 +47,8 @@ class Notes:
 
 
 @asynccontextmanager
-async def serving(frame_ancestor: str | None = None) -> AsyncIterator[tuple[str, Gate, VirtualClock]]:
-    clock = VirtualClock()
+async def serving(frame_ancestor: str | None = None) -> AsyncIterator[tuple[str, Gate, ManualClock]]:
+    clock = ManualClock()
     gate = Gate(TOKEN, clock, SeededRng(1), frame_ancestor)
     app = web.Application(middlewares=[gate.middleware], client_max_size=MAX_BODY_BYTES)
     add_routes(app, "/api/v1", list(endpoints_of(Notes())))
@@ -65,7 +65,7 @@ async def serving(frame_ancestor: str | None = None) -> AsyncIterator[tuple[str,
 
 
 @pytest.mark.parametrize(
-    ("headers", "status", "code"),
+    "headers, status, code",
     [
         ({}, 401, "UnauthorizedError"),
         ({"Authorization": "Bearer " + "00" * 32}, 401, "UnauthorizedError"),
@@ -121,7 +121,7 @@ async def test_a_one_time_code_becomes_a_cookie_once_and_only_for_a_minute() -> 
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "code"),
+    "path, status, code",
     [
         ("/notes/x", 400, "InvalidInputError"),
         ("/notes/-1", 400, "InvalidInputError"),

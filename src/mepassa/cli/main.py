@@ -11,19 +11,21 @@ from mepassa.model.errors import MepassaError
 OK, FAILED, WRONG_USAGE = 0, 1, 2
 
 COMMANDS = {
-    "init": "mepassa.cli.node:init",
-    "run": "mepassa.cli.node:run",
-    "open": "mepassa.cli.talk:open_page",
-    "invite": "mepassa.cli.talk:invite",
-    "add": "mepassa.cli.talk:add",
-    "send": "mepassa.cli.talk:send",
-    "chat": "mepassa.cli.chat:chat",
-    "listen": "mepassa.cli.talk:listen",
-    "status": "mepassa.cli.talk:status",
-    "doctor": "mepassa.cli.talk:doctor",
-    "serve": "mepassa.cli.serve:serve",
-    "demo": "mepassa.cli.demo.command:demo",
+    "init": ("mepassa.cli.node:init", "Create your account on a home server, in this folder."),
+    "run": ("mepassa.cli.node:run", "Run this folder's node in the foreground."),
+    "open": ("mepassa.cli.talk:open_page", "Open the page in the browser."),
+    "invite": ("mepassa.cli.talk:invite", "Make a link or a QR code with which others can add you."),
+    "add": ("mepassa.cli.talk:add", "Add a contact by their link."),
+    "accept": ("mepassa.cli.talk:accept", "Accept someone's request."),
+    "send": ("mepassa.cli.talk:send", "Send a text."),
+    "chat": ("mepassa.cli.chat:chat", "Talk to one contact in the terminal."),
+    "listen": ("mepassa.cli.talk:listen", "Print what happens, as it happens."),
+    "status": ("mepassa.cli.talk:status", "This node, its home, its contacts and live paths."),
+    "doctor": ("mepassa.cli.talk:doctor", "Look at the network, the home and the clock; say what to do."),
+    "serve": ("mepassa.cli.serve:serve", "Run a home server."),
+    "demo": ("mepassa.cli.demo.command:demo", "A home and two nodes on this machine: see each route."),
 }
+"""name -> (where it is, its line in the help). The module loads only when the command is used."""
 
 
 def app() -> App:
@@ -34,8 +36,8 @@ def app() -> App:
         help_format="plaintext",
         result_action="return_value",
     )
-    for name, target in COMMANDS.items():
-        made.command(target, name=name)
+    for name, (target, line) in COMMANDS.items():
+        made.command(target, name=name, help=line)
     return made
 
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from mepassa.model.errors import InvalidInputError
+
 
 def default_folder() -> Path:
     home = Path.home()
@@ -18,6 +20,14 @@ def default_folder() -> Path:
 
 
 DataFolder = Annotated[Path | None, Parameter(help="The folder of this node (default: the system's own place).")]
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """ "127.0.0.1:8080" as its two halves. Raises `InvalidInputError`."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise InvalidInputError(f"{text} is not HOST:PORT.")
+    return host.strip("[]"), int(port)
 
 
 def folder_of(data: Path | None) -> Path:

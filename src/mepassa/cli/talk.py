@@ -193,8 +193,13 @@ def status(*, data: DataFolder = None, as_json: Annotated[bool, Parameter(name="
         say(json.dumps(found))
         return
     say(f"{found['me']['name']} · {found['me']['account_id']}")
-    for check in found["health"]["checks"]:
-        say(f"  {'✓' if check['ok'] else '✗'} {check['sentence']}")
+    home, waiting = found["health"]["home"], found["health"]["waiting"]
+    answers = pick("casa ligada", "home connected") if home["connected"] else pick("casa fora do ar", "home away")
+    say(f"  {answers}: {home['url']}")
+    if waiting:
+        say(pick(f"  {waiting} envelopes esperam para sair", f"  {waiting} envelopes wait to leave"))
+    for problem in found["health"]["problems"]:
+        say(f"  ✗ {problem['message']}")
     for chat in found["chats"]:
         path = chat["path"]
         live = f" · {path['kind']}" if path else ""
@@ -203,12 +208,12 @@ def status(*, data: DataFolder = None, as_json: Annotated[bool, Parameter(name="
 
 def doctor(*, data: DataFolder = None, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
     """Look at the network, the home, the clock and the folder; say what is wrong and what to do."""
-    found = talk(data, lambda api: api.get("/health", probe="true"))
+    found = talk(data, lambda api: api.post("/doctor"))
     if as_json:
         say(json.dumps(found))
     else:
         for check in found["checks"]:
             say(f"{'✓' if check['ok'] else '✗'} {check['sentence']}")
-            if not check["ok"] and check["advice"]:
+            if check["advice"]:
                 say(f"    {check['advice']}")
-    return 0 if all(check["ok"] for check in found["checks"]) else 1
+    return 0 if found["ok"] else 1

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from mepassa.model.secret import SecretBytes
+
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
@@ -14,8 +16,8 @@ class NodeConfig:
     """Where the local API listens; loopback only."""
     api_port: int = 0
     """0 picks a free port."""
-    passphrase_file: Path | None = None
-    """Holds the database passphrase (first line), for starts without a terminal."""
+    passphrase: SecretBytes | None = None
+    """Opens the database where its key is wrapped by one."""
     allow_loopback_paths: bool = False
     """Demo and tests: 127.0.0.1 may be advertised and dialled."""
     frame_ancestor: str | None = None

@@ -81,7 +81,7 @@ def check_card(own: OwnAccount, card: Card, *, direct: bool) -> AccountId:
 
 def check_home_place(own: OwnAccount, home: HomeAddress) -> None:
     """A contact's home is not asked for inside this network, unless our own home is there (docs/protocol/contacts.md)."""
-    if _is_inside(home) and not _is_inside(own.home):
+    if is_inside(home) and not is_inside(own.home):
         raise UnsupportedError("That home has an address inside a private network; it can't be reached from here.")
 
 
@@ -295,7 +295,8 @@ def _count_use(tx: Tx, invite: Invite, account: AccountId) -> None:
         tx.put_invite(replace(invite, uses_left=invite.uses_left - 1))
 
 
-def _is_inside(home: HomeAddress) -> bool:
+def is_inside(home: HomeAddress) -> bool:
+    """Whether that home is at an address of a private network or of this machine, as far as its URL says."""
     host = urlsplit(home.url).hostname or ""
     if host == "localhost" or host.endswith(".localhost"):
         return True

@@ -15,7 +15,7 @@ from mepassa.model.errors import InvalidInputError
 from mepassa.ports.clock import Clock, SystemClock
 from mepassa.ports.rng import Rng, SystemRng
 from mepassa.server.admin import make_admin_app
-from mepassa.server.config import PUBLIC_BOOTSTRAP_PORT, PUBLIC_RELAY_PORTS, PUBLIC_TURN_PORT, ServerConfig
+from mepassa.server.config import PUBLIC_BOOTSTRAP_PORT, PUBLIC_RELAY_PORTS, PUBLIC_TURN_PORT, ROLES, ServerConfig
 from mepassa.server.db import PAGE_BYTES, Database
 from mepassa.server.folder import Folder
 from mepassa.server.home import Home, sign_well_known
@@ -25,6 +25,8 @@ from mepassa.wire.wellknown import RegistrationPolicy, WellKnown
 
 if TYPE_CHECKING:
     from mepassa.server.relay import RelayRole
+
+__all__ = ["ROLES", "ReadyFacts", "RegistrationPolicy", "ServerConfig", "run", "serve"]
 
 PROTOCOL_VERSIONS = (1,)
 """Versions of docs/protocol/home.md that this home speaks."""

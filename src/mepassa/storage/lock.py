@@ -1,21 +1,35 @@
 """One process a folder: a lock that the kernel releases when the process ends, however it ends."""
 
-import fcntl
 import os
+import sys
 from pathlib import Path
 from types import TracebackType
 
 from mepassa.model.errors import FolderInUseError
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def _take(descriptor: int) -> None:
+        """Raises `OSError` when another process holds it."""
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+
+else:
+    import fcntl
+
+    def _take(descriptor: int) -> None:
+        """Raises `OSError` when another process holds it."""
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 class FolderLock:
     """Held from construction until `release` (or the end of the process). Raises `FolderInUseError`."""
 
     def __init__(self, folder: Path) -> None:
-        self._fd: int | None = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._fd: int | None = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            _take(self._fd)
+        except OSError as error:
             self.release()
             raise FolderInUseError from error
 

@@ -34,7 +34,8 @@ class Program:
 
     @property
     def running(self) -> bool:
-        return self._process is not None and self._process.returncode is None
+        """From the ready line to the end of the process."""
+        return self._process is not None and self._process.returncode is None and self._drain is not None
 
     async def start(self, *arguments: str) -> dict[str, Any]:
         """Start and wait for the ready line. Raises `ProgramFailedError`."""

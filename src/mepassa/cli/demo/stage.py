@@ -39,7 +39,7 @@ class Server:
         port = self.url.rpartition(":")[2] if self.program.ready else "0"
         await self.program.start(
             "serve", "--data", str(self._data), "--listen", f"127.0.0.1:{port}", "--registration", "open",
-            "--admin", "127.0.0.1:0", "--allow-private-peers",
+            "--admin", "127.0.0.1:0", "--allow-private-peers", "--log", "info",
         )  # fmt: skip
 
     @property
@@ -91,7 +91,15 @@ class Person:
     async def start(self, frame_ancestor: str | None) -> None:
         frame = ("--frame-ancestor", frame_ancestor) if frame_ancestor else ()
         ready = await self.program.start(
-            "run", "--data", str(self.data), "--api", f"127.0.0.1:{self._port}", "--allow-loopback-paths", *frame
+            "run",
+            "--data",
+            str(self.data),
+            "--api",
+            f"127.0.0.1:{self._port}",
+            "--allow-loopback-paths",
+            "--log",
+            "info",
+            *frame,
         )
         self.account_id = str(ready["account_id"])
         self._port = str(ready["api"]).rpartition(":")[2]

@@ -5,15 +5,15 @@ from typing import Any
 
 import msgspec
 
-from mepassa.client.api.problems import ErrorBody
 from mepassa.client.api.router import Endpoint
+from mepassa.client.api.types import ErrorAnswer
 
 REF = "#/components/schemas/{name}"
 
 
 def openapi(endpoints: list[Endpoint], *, version: str, prefix: str) -> dict[str, Any]:
     """The whole document. Every endpoint may answer with the error object at any 4xx or 5xx status."""
-    kinds: list[Any] = [ErrorBody]
+    kinds: list[Any] = [ErrorAnswer]
     for endpoint in endpoints:
         kinds += [kind for kind in (endpoint.body_type, endpoint.response_type) if kind is not None]
         kinds += list(endpoint.path_types.values()) + [kind for kind, _default in endpoint.query_types.values()]
@@ -51,7 +51,7 @@ def _operation(endpoint: Endpoint, found: dict[str, Any]) -> dict[str, Any]:
     else:
         operation["responses"]["200"] = {"description": "Done.", "content": _json(found[repr(endpoint.response_type)])}
     for status in ("4XX", "5XX"):
-        operation["responses"][status] = {"description": "Refused.", "content": _json(found[repr(ErrorBody)])}
+        operation["responses"][status] = {"description": "Refused.", "content": _json(found[repr(ErrorAnswer)])}
     return operation
 
 

@@ -4,6 +4,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from mepassa.client.api.gate import Gate
 from mepassa.client.api.problems import problem
@@ -16,12 +17,28 @@ NOT_BUILT = (
 )
 
 
+ROOT_FILES = ("theme.js", "icon.svg")
+"""What the page loads besides its hashed assets."""
+
+
+def _file(path: Path, cache: str) -> Handler:
+    async def serve(_request: web.Request) -> web.StreamResponse:
+        return web.FileResponse(path, headers={"Cache-Control": cache})
+
+    return serve
+
+
 def add_pages(app: web.Application, gate: Gate, dist: Path = WEB_DIST) -> None:
     async def index(_request: web.Request) -> web.StreamResponse:
         page = dist / "index.html"
         if not page.exists():
             return web.Response(text=NOT_BUILT, content_type="text/html", status=HTTPStatus.SERVICE_UNAVAILABLE)
-        return web.FileResponse(page)
+        return web.FileResponse(page, headers={"Cache-Control": "no-cache"})
+
+    async def asset(request: web.Request) -> web.StreamResponse:
+        """Names hold a hash of the content, so a browser may keep them for ever."""
+        found = dist / "assets" / request.match_info["name"]
+        return web.FileResponse(found, headers={"Cache-Control": "public, max-age=31536000, immutable"})
 
     async def open_page(request: web.Request) -> web.StreamResponse:
         """One code, one cookie; the address that stays in the history is the bare page."""
@@ -35,5 +52,6 @@ def add_pages(app: web.Application, gate: Gate, dist: Path = WEB_DIST) -> None:
 
     app.router.add_get("/", index)
     app.router.add_get("/open", open_page)
-    if (dist / "assets").exists():
-        app.router.add_static("/assets", dist / "assets")
+    for name in ROOT_FILES:
+        app.router.add_get(f"/{name}", _file(dist / name, "no-cache"))
+    app.router.add_get("/assets/{name:[A-Za-z0-9_.-]+}", asset)

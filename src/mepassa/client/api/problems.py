@@ -5,18 +5,8 @@ from http import HTTPStatus
 import msgspec
 from aiohttp import web
 
+from mepassa.client.api.types import ErrorAnswer, ErrorBody
 from mepassa.model import errors
-
-
-class Problem(msgspec.Struct, frozen=True):
-    code: str
-    message: str
-    field: str | None = None
-
-
-class ErrorBody(msgspec.Struct, frozen=True):
-    error: Problem
-
 
 STATUS: tuple[tuple[type[errors.MepassaError], HTTPStatus], ...] = (
     (errors.InvalidInputError, HTTPStatus.BAD_REQUEST),
@@ -47,5 +37,5 @@ def problem_response(error: errors.MepassaError) -> web.Response:
 def problem(
     status: HTTPStatus, code: str, message: str, *, field: str | None = None, headers: dict[str, str] | None = None
 ) -> web.Response:
-    body = msgspec.json.encode(ErrorBody(Problem(code, message, field)))
+    body = msgspec.json.encode(ErrorAnswer(ErrorBody(code, message, field)))
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)

@@ -56,11 +56,37 @@ class Me(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """GET /health. `ok` is true when `problems` is empty; each problem is an error (`ClockWrongError`, …)."""
+    """GET /health. `ok` is true when `problems` is empty; each problem is an error (`ClockWrongError`, …).
+
+    `waiting` counts envelopes that have not left this device yet.
+    """
 
     ok: bool
     home: Home
     problems: list[ErrorBody]
+    waiting: int = 0
+
+
+class Check(msgspec.Struct, frozen=True):
+    """One thing that `mepassa doctor` looked at; `advice` says what to do when it is not ok."""
+
+    name: str
+    ok: bool
+    sentence: str
+    advice: str | None = None
+
+
+class Diagnosis(msgspec.Struct, frozen=True):
+    """POST /doctor: looks at folder, clock, home and network now; takes a few seconds."""
+
+    ok: bool
+    checks: list[Check]
+
+
+class Code(msgspec.Struct, frozen=True):
+    """POST /codes: opens the page once within a minute, as `/open?code=…`."""
+
+    code: str
 
 
 class Path(msgspec.Struct, frozen=True):
@@ -239,11 +265,20 @@ class HomeEvent(msgspec.Struct, frozen=True, tag_field="type", tag="home"):
     home: Home
 
 
+class AlarmEvent(msgspec.Struct, frozen=True, tag_field="type", tag="alarm"):
+    """Something that a person must know. `note` is a stable word: `device_list_fork`, `rolled_back`, `new_device`, …"""
+
+    seq: int
+    chat_id: Hex16 | None
+    note: str
+
+
 class ResetEvent(msgspec.Struct, frozen=True, tag_field="type", tag="reset"):
     """`after` is older than what is kept (or newer than what exists): read everything anew, then connect without it."""
 
 
-Event = MessageEvent | StatusEvent | PathEvent | ChatEvent | HomeEvent | ResetEvent
+LoggedEvent = MessageEvent | StatusEvent | PathEvent | ChatEvent | HomeEvent | AlarmEvent
+Event = LoggedEvent | ResetEvent
 
 __all__ = [
     "DEFAULT_PAGE",
@@ -251,10 +286,14 @@ __all__ = [
     "MAX_TEXT_BYTES",
     "AcceptRequest",
     "AddContact",
+    "AlarmEvent",
     "Chat",
     "ChatEvent",
+    "Check",
+    "Code",
     "Content",
     "CreateInvite",
+    "Diagnosis",
     "ErrorAnswer",
     "ErrorBody",
     "Event",
@@ -262,6 +301,7 @@ __all__ = [
     "Home",
     "HomeEvent",
     "Invite",
+    "LoggedEvent",
     "MarkRead",
     "Me",
     "Message",

@@ -1,0 +1,121 @@
+"""`mepassa init` and `mepassa run`: make an account in a folder, and run its node in the foreground."""
+
+import asyncio
+import json
+import os
+import sys
+from getpass import getpass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from mepassa.cli.logs import LogLevel, log_to_stderr
+from mepassa.cli.place import DataFolder, folder_of, host_and_port
+from mepassa.cli.speech import pick, say
+from mepassa.model.errors import InvalidInputError
+from mepassa.model.secret import SecretBytes
+
+Flag = Parameter(negative="")
+
+
+def init(
+    *,
+    home: Annotated[str, Parameter(help="The home server's address, as its host gave it to you.")],
+    name: Annotated[str, Parameter(help="What your contacts will see.")],
+    invite: Annotated[str | None, Parameter(help="The code that the home's host gave you.")] = None,
+    passphrase_file: Annotated[Path | None, Parameter(help="First line: a passphrase for the database.")] = None,
+    no_passphrase: Annotated[bool, Flag] = False,
+    insecure_home: Annotated[bool, Parameter(negative="", help="Allow http:// to another machine. For tests.")] = False,
+    data: DataFolder = None,
+) -> None:
+    """Create your account on a home server, in this folder. Prints the recovery phrase once."""
+    from mepassa.client.main import InitConfig, create  # the node loads only where it is needed
+
+    config = InitConfig(
+        data=folder_of(data),
+        home_url=home,
+        name=name,
+        invite=invite,
+        passphrase=passphrase_of(passphrase_file, ask=False),
+        no_passphrase=no_passphrase,
+        insecure_home=insecure_home,
+        portuguese=pick("pt", "en") == "pt",
+    )
+    made = asyncio.run(create(config))
+    say(
+        pick(
+            f"Pronto, {name}. Sua conta: {made.account_id.hex()}",
+            f"Done, {name}. Your account: {made.account_id.hex()}",
+        )
+    )
+    say(
+        pick(
+            "Guarde estas 24 palavras em papel. Elas são a sua conta, e não serão mostradas de novo:",
+            "Write these 24 words on paper. They are your account, and are not shown again:",
+        )
+    )
+    say(made.recovery_phrase)
+
+
+def run(
+    *,
+    api: Annotated[str, Parameter(help="Where the local API listens.")] = "127.0.0.1:0",
+    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    allow_loopback_paths: Annotated[
+        bool, Parameter(negative="", help="Demo and tests: 127.0.0.1 may be dialled.")
+    ] = False,
+    frame_ancestor: Annotated[str | None, Parameter(help="The one origin that may frame the page.")] = None,
+    bootstrap: Annotated[list[str] | None, Parameter(help="DHT nodes besides the home's (multiaddr).")] = None,
+    passphrase_file: Annotated[Path | None, Parameter(help="First line: the database's passphrase.")] = None,
+    log: Annotated[LogLevel, Parameter(help="What goes to stderr.")] = "warning",
+    data: DataFolder = None,
+) -> None:
+    """Run this folder's node in the foreground, until Ctrl-C."""
+    from mepassa.client.main import NodeConfig, NodeReady, needs_passphrase, run_node
+
+    log_to_stderr(log)
+    host, port = host_and_port(api)
+    folder = folder_of(data)
+    config = NodeConfig(
+        data=folder,
+        api_host=host,
+        api_port=port,
+        passphrase=passphrase_of(passphrase_file, ask=needs_passphrase(folder)),
+        allow_loopback_paths=allow_loopback_paths,
+        frame_ancestor=frame_ancestor,
+        bootstrap=tuple(bootstrap or ()),
+        max_page_count=int(os.environ["MEPASSA_MAX_PAGE_COUNT"]) if "MEPASSA_MAX_PAGE_COUNT" in os.environ else None,
+    )
+
+    def ready(facts: NodeReady) -> None:
+        if as_json:
+            line = {
+                "ready": True,
+                "api": facts.api,
+                "token_file": str(facts.token_file),
+                "account_id": facts.account_id,
+            }
+            say(json.dumps(line))
+        else:
+            say(
+                pick(
+                    f"MePassa está rodando em {facts.api}. Abra com `mepassa open`; Ctrl-C para.",
+                    f"MePassa runs at {facts.api}. Open it with `mepassa open`; Ctrl-C stops.",
+                )
+            )
+
+    run_node(config, ready)
+
+
+def passphrase_of(file: Path | None, *, ask: bool) -> SecretBytes | None:
+    """The file's first line, or what is typed at a terminal when `ask`; None where nobody can be asked."""
+    if file is not None:
+        try:
+            line = file.read_text().partition("\n")[0]
+        except OSError as error:
+            raise InvalidInputError(f"{file} cannot be read: {error.strerror}.", field="passphrase_file") from error
+        return SecretBytes(line.encode())
+    if ask and sys.stdin.isatty():
+        return SecretBytes(getpass(pick("Senha: ", "Passphrase: ")).encode())
+    return None

@@ -1,0 +1,84 @@
+"""`mepassa doctor`: looks at folder, clock, home and network, and says in words what is wrong and what to do."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mepassa.client.api.types import Check
+from mepassa.client.home import CLOCK_TOLERANCE_S, HomeState
+from mepassa.client.paths.meeting import Allowed
+from mepassa.client.paths.reach import Reach
+from mepassa.model.errors import ClockWrongError, MepassaError
+from mepassa.model.route import NatKind
+from mepassa.storage.key import KeyPlace, key_place
+
+NETWORKS: dict[NatKind, tuple[bool, str, str | None]] = {
+    NatKind.OPEN: (True, "This device can be reached directly from the internet.", None),
+    NatKind.CONE: (True, "Your router lets direct paths through (endpoint-independent mapping).", None),
+    NatKind.SYMMETRIC: (
+        True,
+        "Your router changes its ports for each contact (symmetric): many messages will take the relay.",
+        "A router with UPnP or IPv6 makes direct paths possible more often.",
+    ),
+    NatKind.UDP_BLOCKED: (
+        True,
+        "This network blocks UDP: messages take the relay over TCP.",
+        "Direct paths need another network, such as a phone's or a home's.",
+    ),
+    NatKind.UNKNOWN: (
+        False,
+        "What the network allows could not be found out: the home's STUN server did not answer.",
+        "Check that the home is reachable and try again.",
+    ),
+}
+
+
+@dataclass
+class Doctor:
+    """Every check is made anew at each call. `folder_root` is the node's folder."""
+
+    folder_root: Path
+    home: HomeState
+    reach: Reach
+    look_at_home: Callable[[], Awaitable[float]]
+    """Asks the home for its document; gives our clock's offset in seconds. Raises a `MepassaError`."""
+
+    async def examine(self) -> list[Check]:
+        return [self._key(), *await self._home(), *await self._network()]
+
+    def _key(self) -> Check:
+        if key_place(self.folder_root) is KeyPlace.PLAIN_FILE:
+            return Check(
+                "database_key", False, "The database key lies unlocked beside the database.",
+                "Whoever copies this folder can read everything. Use a passphrase or the system's keyring.",
+            )  # fmt: skip
+        return Check("database_key", True, "The database is locked.")
+
+    async def _home(self) -> list[Check]:
+        try:
+            offset_s = await self.look_at_home()
+        except MepassaError as error:
+            advice = "Messages go directly where a path exists; the rest waits here and leaves when the home is back."
+            return [Check("home", False, error.message, advice)]
+        right = abs(offset_s) <= CLOCK_TOLERANCE_S
+        clock_sentence = "The clock is right." if right else ClockWrongError(offset_s).message
+        clock_advice = None if right else "Turn on the system's automatic date and time."
+        online = Check("home", True, "The home answers.")
+        if not self.home.connected:
+            reason = "not logged in" if self.home.error is None else self.home.error.message
+            online = Check("home", False, f"The home answers, but does not let this device in: {reason}", None)
+        return [online, Check("clock", right, clock_sentence, clock_advice)]
+
+    async def _network(self) -> list[Check]:
+        agent = await self.reach.gather(Allowed(direct=True, relay=True))
+        try:
+            kind, lines = agent.local.nat_kind, agent.local.lines
+        finally:
+            await agent.close()
+        fine, sentence, advice = NETWORKS[kind]
+        relayed = any(" typ relay" in line for line in lines)
+        relay = Check(
+            "relay", relayed, "The relay works." if relayed else "No relay can be used now.",
+            None if relayed else "Where no direct path exists, messages are stored at the recipient's home.",
+        )  # fmt: skip
+        return [Check(f"network_{kind.value}", fine, sentence, advice), relay]

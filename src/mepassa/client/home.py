@@ -1,0 +1,116 @@
+"""The connection to our own home: what comes through it, and what the rest of the node is told of it."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mepassa.client.courier import stored_route
+from mepassa.client.inbox import Arrival, Inbox
+from mepassa.client.outbox import Outbox
+from mepassa.client.paths.service import PathService
+from mepassa.client.upkeep import Upkeep
+from mepassa.model.envelope import SealedEnvelope
+from mepassa.model.errors import MepassaError
+from mepassa.model.ids import Address
+from mepassa.ports.clock import SystemClock
+from mepassa.ports.db import Db
+from mepassa.ports.mailbox import HomeAddress, OwnHome, RunCounter, TurnCredentials
+from mepassa.ports.stores import EventKind, Tx
+from mepassa.transports.mailbox import MailboxOwnHome, fetch_well_known
+
+log = logging.getLogger("mepassa.home")
+
+CLOCK_TOLERANCE_S = 60.0
+"""Beyond this the person is told: signals are refused at ten minutes, certificates and receipts carry the time."""
+
+
+@dataclass
+class HomeState:
+    """What `/me`, `/health` and the page say of the home."""
+
+    address: HomeAddress
+    connected: bool = False
+    error: MepassaError | None = None
+    clock_offset_s: float = 0.0
+    turn: TurnCredentials | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What a log-in needs of the account (`transports.mailbox.HomeLogin`)."""
+
+    own: Address
+    runs: RunCounter
+    sign: Callable[[bytes], bytes]
+
+
+class HomeService:
+    """The `OwnHomeHandler`: passes envelopes and signals on, and wakes whoever waited for the home."""
+
+    def __init__(
+        self,
+        state: HomeState,
+        db: Db[Tx],
+        outbox: Outbox,
+        paths: PathService,
+        upkeep: Upkeep,
+        *,
+        on_change: Callable[[], None],
+        insecure_home: bool,
+    ) -> None:
+        self.state, self._db, self._outbox, self._paths, self._upkeep = state, db, outbox, paths, upkeep
+        self._ring, self._insecure_home = on_change, insecure_home
+        self._connection: MailboxOwnHome | None = None
+        self._inbox: Inbox | None = None
+
+    def attach(self, connection: MailboxOwnHome, inbox: Inbox) -> None:
+        """The two that need us to be made first."""
+        self._connection, self._inbox = connection, inbox
+
+    def own_home(self) -> OwnHome | None:
+        """The logged-in connection, or None while the home is away."""
+        return self._connection if self.state.connected else None
+
+    async def envelope_delivered(self, envelope: SealedEnvelope) -> None:
+        if self._inbox is None:
+            raise RuntimeError("attach() comes first")
+        await self._inbox.receive(envelope, Arrival(stored_route(self.state.address)))
+
+    async def signal_received(self, sealed: SealedEnvelope) -> None:
+        await self._paths.signal_received(sealed)
+
+    async def prekeys_low(self, one_time_left: int, kyber_left: int) -> None:
+        log.info("home.prekeys_low", extra={"one_time_left": one_time_left, "kyber_left": kyber_left})
+        self._upkeep.prekeys_low(one_time_left, kyber_left)
+
+    async def logged_in(self, turn: TurnCredentials | None) -> None:
+        self.state.connected, self.state.error, self.state.turn = True, None, turn
+        if self._connection is not None:
+            self.state.clock_offset_s = self._connection.clock_offset_s or 0.0
+        log.info("home.logged_in")
+        if self._connection is not None:
+            self._upkeep.home_ready(self._connection)
+        self._outbox.retry_now()
+        self._paths.home_returned()
+        await self._tell()
+
+    async def logged_out(self, reason: str) -> None:
+        was_connected, self.state.connected = self.state.connected, False
+        log.info("home.logged_out", extra={"reason": reason})
+        if was_connected:
+            await self._tell()
+
+    async def _tell(self) -> None:
+        await self._db.run(lambda tx: tx.append_event(EventKind.HOME))
+        self._ring()
+
+    async def look_at_home(self) -> float:
+        """Ask the home for its document now; gives our clock's offset in seconds. Raises what asking raises."""
+        found = await fetch_well_known(
+            self.state.address.url,
+            expected_key=self.state.address.key,
+            clock=SystemClock(),
+            insecure_home=self._insecure_home,
+        )
+        self.state.clock_offset_s = found.clock_offset_s or 0.0
+        return self.state.clock_offset_s

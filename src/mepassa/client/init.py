@@ -1,0 +1,106 @@
+"""`mepassa init`: an account in a fresh folder, registered at its home."""
+
+import asyncio
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mepassa.client.account import create_account
+from mepassa.client.folder import NodeFolder
+from mepassa.client.home import CLOCK_TOLERANCE_S
+from mepassa.client.settings import INSECURE_HOME, PRIVATE_HOME
+from mepassa.identity import Language, RootKey, encode_recovery_phrase
+from mepassa.model.addresses import is_private, parse_ip
+from mepassa.model.errors import ClockWrongError, ConflictError
+from mepassa.model.ids import AccountId
+from mepassa.model.secret import SecretBytes
+from mepassa.ports.clock import Clock, SystemClock
+from mepassa.ports.mailbox import HomeAddress
+from mepassa.ports.rng import Rng, SystemRng
+from mepassa.storage import open_database
+from mepassa.storage.key import FILE_NAME, Keyring, make_key
+from mepassa.storage.lock import FolderLock
+from mepassa.transports.mailbox import Registration, WebSocketDialer, fetch_well_known, register
+
+
+@dataclass(frozen=True, slots=True)
+class InitConfig:
+    """What `mepassa init` was told. `passphrase` None and not `no_passphrase`: the keyring, where there is one."""
+
+    data: Path
+    home_url: str
+    name: str
+    invite: str | None = None
+    passphrase: SecretBytes | None = None
+    no_passphrase: bool = False
+    insecure_home: bool = False
+    portuguese: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    account_id: AccountId
+    recovery_phrase: str
+    """24 words: shown once, kept nowhere."""
+
+
+async def create(config: InitConfig) -> Created:
+    """Make the account and register it. Raises a `LocalError` or `TransientError`; then the folder is as it was."""
+    clock, rng = SystemClock(), SystemRng()
+    known = await fetch_well_known(config.home_url, expected_key=None, clock=clock, insecure_home=config.insecure_home)
+    if abs(offset_s := known.clock_offset_s or 0.0) > CLOCK_TOLERANCE_S:
+        raise ClockWrongError(offset_s)
+    home = HomeAddress(config.home_url.rstrip("/"), known.document.home_key)
+    folder = NodeFolder(config.data)
+    folder.make()
+    with FolderLock(folder.root):
+        if folder.database.exists():
+            raise ConflictError("This folder has an account already; choose another folder.")
+        key = make_key(folder.root, rng, passphrase=config.passphrase, keyring=_keyring(config))
+        try:
+            return await _create(config, folder, key, home, clock=clock, rng=rng)
+        except BaseException:
+            for leftover in (folder.database, folder.root / FILE_NAME, *folder.root.glob("node.db-*")):
+                leftover.unlink(missing_ok=True)
+            raise
+
+
+async def _create(
+    config: InitConfig, folder: NodeFolder, key: SecretBytes, home: HomeAddress, *, clock: Clock, rng: Rng
+) -> Created:
+    db = await open_database(folder.database, key, create=True)
+    dialer = WebSocketDialer(insecure_home=config.insecure_home, private_homes=True)
+    try:
+        made = await create_account(db, home=home, name=config.name.strip(), clock=clock, rng=rng)
+        if config.insecure_home:
+            await db.run(lambda tx: tx.put_setting(INSECURE_HOME, b"\x01"))
+        if await is_at_private_address(home.url):
+            await db.run(lambda tx: tx.put_setting(PRIVATE_HOME, b"\x01"))
+        registration = Registration(made.own.root_key, made.own.device_list, config.invite)
+        await register(dialer, home, registration, clock=clock, rng=rng)
+        folder.api_token(rng)
+        language = Language.PORTUGUESE if config.portuguese else Language.ENGLISH
+        phrase = encode_recovery_phrase(RootKey(made.root_seed), language)
+        return Created(made.own.address.account, phrase)
+    finally:
+        await dialer.close()
+        await db.close()
+
+
+def _keyring(config: InitConfig) -> Keyring | None:
+    """The system's keyring, where there is a real one and nothing else was asked for."""
+    if config.no_passphrase or config.passphrase is not None:
+        return None
+    import keyring  # noqa: PLC0415 - a quarter of a second, and only `init` without a passphrase needs it
+    from keyring.backends.fail import Keyring as NoKeyring  # noqa: PLC0415
+
+    return None if isinstance(keyring.get_keyring(), NoKeyring) else keyring
+
+
+async def is_at_private_address(url: str) -> bool:
+    """Whether the home's name stands for private addresses only."""
+    parts = urlsplit(url)
+    found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
+    addresses = [parse_ip(str(entry[4][0]).partition("%")[0]) for entry in found]
+    return all(is_private(address) or address.is_loopback for address in addresses)

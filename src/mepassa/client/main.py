@@ -1,0 +1,187 @@
+"""Wires one node together: the only file that knows every name of the client."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import keyring
+
+from mepassa.client.api.events import EventFeed
+from mepassa.client.api.gate import Gate
+from mepassa.client.api.server import serving
+from mepassa.client.api.service import LocalApiService
+from mepassa.client.changes import Changes
+from mepassa.client.config import NodeConfig
+from mepassa.client.contact_watch import ContactWatch
+from mepassa.client.doctor import Doctor
+from mepassa.client.folder import NodeFolder, write_private
+from mepassa.client.home import HomeService, HomeState, Login
+from mepassa.client.inbox import Inbox
+from mepassa.client.init import Created, InitConfig, create
+from mepassa.client.link_identity import DbLinkIdentity
+from mepassa.client.messenger import Messenger
+from mepassa.client.network import look_at_network
+from mepassa.client.outbox import Outbox
+from mepassa.client.paths.service import PathService
+from mepassa.client.paths.signals import SignalBudget, SignalPost
+from mepassa.client.presence import NoPresence, PresenceService
+from mepassa.client.run import Run
+from mepassa.client.settings import INSECURE_HOME, PRIVATE_HOME
+from mepassa.client.transports import Transports
+from mepassa.client.upkeep import Upkeep
+from mepassa.model.errors import NotInitialisedError
+from mepassa.ports.clock import SystemClock
+from mepassa.ports.rng import SystemRng
+from mepassa.protocol.contacts import is_inside
+from mepassa.routing import AddressRules, admit_ip
+from mepassa.storage import SqlDb, open_database
+from mepassa.storage.key import KeyPlace, key_place, load_key
+from mepassa.storage.lock import FolderLock
+from mepassa.transports.ice import IceTransport, QuicCertificate
+from mepassa.transports.libp2p import Libp2pConfig, Libp2pTransport, TrioGuest
+from mepassa.transports.mailbox import MailboxOwnHome, SealedHomes, WebSocketDialer
+
+__all__ = ["Created", "InitConfig", "NodeConfig", "NodeReady", "create", "needs_passphrase", "run_node"]
+
+
+@dataclass(frozen=True, slots=True)
+class NodeReady:
+    """What the ready line says: the local API listens, and the node is on its way to its home."""
+
+    api: str
+    token_file: Path
+    account_id: str
+
+
+def run_node(config: NodeConfig, ready: Callable[[NodeReady], None]) -> None:
+    """Run until SIGTERM or SIGINT. Raises a `LocalError` with one sentence when it cannot start."""
+    if sys.platform == "win32":
+        asyncio.run(run(config, ready))
+        return
+    import uvloop  # noqa: PLC0415 - not on Windows
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(config, ready))
+
+
+def needs_passphrase(folder: Path) -> bool:
+    """Whether this folder's key is wrapped by a passphrase. Raises `NotInitialisedError`."""
+    return key_place(folder) is KeyPlace.PASSPHRASE
+
+
+async def run(config: NodeConfig, ready: Callable[[NodeReady], None]) -> None:
+    """Wire, start, serve, stop: in this order, and undone in reverse."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt instead
+            loop.add_signal_handler(number, stopping.set)
+    folder = NodeFolder(config.data)
+    if not folder.database.exists():
+        raise NotInitialisedError
+    async with contextlib.AsyncExitStack() as cleanup:
+        cleanup.enter_context(FolderLock(folder.root))
+        database_key = load_key(folder.root, passphrase=config.passphrase, keyring=keyring)
+        db = await open_database(folder.database, database_key)
+        cleanup.push_async_callback(db.close)
+        if config.max_page_count is not None:
+            await db.limit_pages(config.max_page_count)
+        node = await _build(config, folder, db, cleanup)
+        url = await cleanup.enter_async_context(
+            serving(
+                node.api,
+                node.events,
+                node.gate,
+                host=config.api_host,
+                port=config.api_port,
+                version=version("mepassa"),
+            )
+        )
+        write_private(folder.api_file, url + "\n")
+        cleanup.callback(folder.api_file.unlink, missing_ok=True)
+        ready(NodeReady(url, folder.token_file, node.account_id))
+        await _serve(node, stopping)
+
+
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """All services of one node, made but not started."""
+
+    account_id: str
+    api: LocalApiService
+    events: EventFeed
+    gate: Gate
+    services: tuple[Callable[[], Coroutine[None, None, None]], ...]
+
+
+async def _serve(node: _Node, stopping: asyncio.Event) -> None:
+    """Run all services until told to stop; one that fails is our bug and ends the node."""
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(service()) for service in node.services]
+        await stopping.wait()
+        for task in running:
+            task.cancel()
+
+
+async def _build(config: NodeConfig, folder: NodeFolder, db: SqlDb, cleanup: contextlib.AsyncExitStack) -> _Node:
+    clock, rng, changes = SystemClock(), SystemRng(), Changes()
+    own = await db.run(lambda tx: tx.own())
+    insecure_home = await db.run(lambda tx: tx.setting(INSECURE_HOME)) is not None
+    private_homes = is_inside(own.home) or await db.run(lambda tx: tx.setting(PRIVATE_HOME)) is not None
+    sealed_sockets = WebSocketDialer(insecure_home=insecure_home, private_homes=private_homes)
+    own_sockets = WebSocketDialer(insecure_home=insecure_home, private_homes=True)
+    homes = SealedHomes(sealed_sockets, clock=clock, rng=rng)
+    for closing in (sealed_sockets.close, own_sockets.close, homes.close):
+        cleanup.push_async_callback(closing)
+    identity = DbLinkIdentity(db, own)
+    await identity.refresh()
+    home = HomeState(own.home)
+    network = look_at_network(allow_loopback=config.allow_loopback_paths)
+    rules = AddressRules(network.prefixes, network.gateways, config.allow_loopback_paths)
+
+    post = SignalPost(db, homes, clock, rng, SignalBudget(clock))
+    paths = PathService(db, homes, post, rules, clock=clock, rng=rng, on_change=changes.ring)
+    outbox = Outbox(db, homes, paths, clock=clock, rng=rng, on_change=changes.ring)
+    upkeep = Upkeep(db, outbox, clock=clock, rng=rng, on_change=changes.ring)
+    contacts = ContactWatch(identity, upkeep)
+    home_service = HomeService(home, db, outbox, paths, upkeep, on_change=changes.ring, insecure_home=insecure_home)
+    inbox = Inbox(
+        db, homes, outbox, own_home=home_service.own_home, clock=clock, rng=rng,
+        on_change=changes.ring, on_contacts=contacts.changed,
+    )  # fmt: skip
+    messenger = Messenger(
+        db, homes, outbox, upkeep, clock=clock, rng=rng, on_change=changes.ring, on_contacts=contacts.changed
+    )
+    login = Login(own.address, Run(db, clock=clock, rng=rng), identity.sign)
+    connection = MailboxOwnHome(own_sockets, own.home, login, home_service, clock=clock, rng=rng)
+    home_service.attach(connection, inbox)
+
+    guest = TrioGuest()
+    await guest.start()
+    cleanup.push_async_callback(guest.stop)
+    libp2p = Libp2pTransport(
+        Libp2pConfig(listen=network.listen, allow_loopback=config.allow_loopback_paths), identity, paths,
+        guest=guest, may_dial=lambda address: admit_ip(address, rules),
+    )  # fmt: skip
+    await libp2p.start()
+    cleanup.push_async_callback(libp2p.stop)
+    ice = IceTransport(identity=identity, handler=paths, certificate=QuicCertificate.make(clock.now_ms()))
+    cleanup.push_async_callback(ice.stop)
+    presence = PresenceService(db, NoPresence())
+    transports = Transports(libp2p, ice, presence, home, rules, rng, config.allow_loopback_paths)
+    paths.attach(transports, inbox)
+
+    gate = Gate(folder.api_token(rng), clock, rng, config.frame_ancestor)
+    doctor = Doctor(folder.root, home, transports, home_service.look_at_home)
+    return _Node(
+        account_id=own.address.account.hex(),
+        api=LocalApiService(messenger, paths, home, db, gate=gate, doctor=doctor),
+        events=EventFeed(db, changes, home, paths.live),
+        gate=gate,
+        services=(paths.run, outbox.run, upkeep.run, inbox.run, contacts.run, connection.run, presence.run),
+    )

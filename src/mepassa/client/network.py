@@ -1,0 +1,51 @@
+"""This machine's own addresses: where to listen, which private ranges are ours, and the gateway that is never dialled."""
+
+import socket
+import struct
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+
+import ifaddr
+
+from mepassa.model.addresses import IpAddress, is_never_dialled, parse_ip
+
+ROUTES = Path("/proc/net/route")
+"""Linux's routing table. Elsewhere the gateway is not known, and the guess below stands for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnNetwork:
+    """What the interfaces say now. `listen` holds literals to bind, loopback only where that is asked for."""
+
+    listen: tuple[IpAddress, ...]
+    prefixes: tuple[IPv4Network | IPv6Network, ...]
+    gateways: frozenset[IpAddress]
+
+
+def look_at_network(*, allow_loopback: bool) -> OwnNetwork:
+    listen: list[IpAddress] = []
+    prefixes: list[IPv4Network | IPv6Network] = []
+    for adapter in ifaddr.get_adapters():
+        for found in adapter.ips:
+            text = found.ip if isinstance(found.ip, str) else found.ip[0]
+            address = parse_ip(text.partition("%")[0])
+            if address.is_loopback and str(address) != "127.0.0.1":
+                continue
+            if is_never_dialled(address, allow_loopback=allow_loopback):
+                continue
+            listen.append(address)
+            prefixes.append(ip_network(f"{address}/{found.network_prefix}", strict=False))
+    return OwnNetwork(tuple(listen), tuple(prefixes), gateways(tuple(prefixes)))
+
+
+def gateways(prefixes: tuple[IPv4Network | IPv6Network, ...]) -> frozenset[IpAddress]:
+    """The default gateways; where the system does not tell, the first address of each own IPv4 network."""
+    try:
+        rows = [line.split() for line in ROUTES.read_text().splitlines()[1:]]
+    except OSError:
+        return frozenset(
+            net.network_address + 1 for net in prefixes if isinstance(net, IPv4Network) and net.prefixlen < 31
+        )
+    found = (struct.pack("<I", int(row[2], 16)) for row in rows if row[1] == "00000000" and row[2] != "00000000")
+    return frozenset(IPv4Address(socket.inet_ntoa(raw)) for raw in found)

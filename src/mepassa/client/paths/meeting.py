@@ -1,0 +1,151 @@
+"""One attempt of two devices to meet: our candidates, our signal, theirs, and the dials under way."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mepassa.model.ids import AttemptId, Timestamp
+from mepassa.model.route import NatKind
+from mepassa.model.secret import SecretBytes
+from mepassa.model.signal import Signal, SignalKind
+from mepassa.ports.rng import Rng
+
+ATTEMPT_ID_BYTES = 16
+PATH_SECRET_BYTES = 32
+GRACE_S = 0.5
+"""An attempt ends when its first path opens, a moment before the call that opened it returns: to cancel that call at
+once would close the path again."""
+
+
+class LocalSide(Protocol):
+    """What gathering found (`transports.ice.LocalCandidates`)."""
+
+    @property
+    def ufrag(self) -> str: ...
+    @property
+    def password(self) -> SecretBytes: ...
+    @property
+    def lines(self) -> tuple[str, ...]: ...
+    @property
+    def nat_kind(self) -> NatKind: ...
+
+
+class Agent(Protocol):
+    """One ICE agent (`transports.ice.IceAttempt`): gathered once, connected at most once, closed always."""
+
+    @property
+    def local(self) -> LocalSide: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Allowed:
+    """Which kinds of path an attempt may make. `hidden`: relay candidates only, and nothing else that names an address."""
+
+    direct: bool
+    relay: bool
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """Our libp2p side of a signal; empty where we hide or do not listen."""
+
+    peer_id: str | None = None
+    addresses: tuple[str, ...] = ()
+
+
+@dataclass
+class Meeting:
+    """`number` is the routing machine's, `id` what travels in our offers. `theirs` is the newest signal of the peer."""
+
+    number: int
+    id: AttemptId
+    path_secret: bytes
+    theirs: Signal | None = None
+    ours: Signal | None = None
+    dials: set[asyncio.Task[None]] = field(default_factory=set)
+    ice: asyncio.Task[None] | None = None
+    _gathering: asyncio.Task[Agent] | None = None
+    _allowed: Allowed | None = None
+    _told: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @classmethod
+    def new(cls, number: int, rng: Rng) -> "Meeting":
+        return cls(number, AttemptId(rng.token(ATTEMPT_ID_BYTES)), rng.token(PATH_SECRET_BYTES))
+
+    async def agent(self, allowed: Allowed, gather: Callable[[Allowed], Awaitable[Agent]]) -> Agent:
+        """Our agent, gathered on first use; several callers share one gathering."""
+        if self._gathering is None or self._narrower(allowed):
+            await self._drop_agent()
+            self._allowed = allowed
+            self._gathering = asyncio.ensure_future(_gathered(gather, allowed))
+        return await asyncio.shield(self._gathering)
+
+    def _narrower(self, allowed: Allowed) -> bool:
+        """Candidates that may no longer be shown must not be used again."""
+        known = self._allowed
+        return known is not None and known != allowed and self.ice is None
+
+    async def told_side(self, gather: Callable[[Allowed], Awaitable[Agent]]) -> tuple[Signal, Agent]:
+        """Our newest signal and the agent behind it; waits for the first one, which may be on its way out."""
+        await self._told.wait()
+        assert self.ours is not None
+        assert self._allowed is not None
+        return self.ours, await self.agent(self._allowed, gather)
+
+    def signal(
+        self, kind: SignalKind, attempt: AttemptId, agent: Agent, allowed: Allowed, listening: Listening, *,
+        certificate_sha256: bytes, now_ms: Timestamp,
+    ) -> Signal:  # fmt: skip
+        """What we tell the peer now; remembered, since both ends bind their QUIC hello to what was told."""
+        local = agent.local
+        shows_libp2p = allowed.direct and not allowed.hidden
+        self.ours = Signal(
+            kind=kind,
+            attempt_id=attempt,
+            sent_at_ms=now_ms,
+            ice_ufrag=local.ufrag,
+            ice_password=local.password.expose().decode(),
+            candidates=local.lines,
+            nat_kind=local.nat_kind,
+            quic_certificate_sha256=certificate_sha256,
+            path_secret=self.path_secret,
+            libp2p_peer_id=listening.peer_id if shows_libp2p else None,
+            libp2p_addresses=listening.addresses if shows_libp2p else (),
+            relay_only=allowed.hidden,
+            direct=allowed.direct,
+            relay=allowed.relay,
+        )
+        self._told.set()
+        return self.ours
+
+    def hand_over(self) -> None:
+        """The agent belongs to the link that it made: do not close it with the attempt."""
+        self._gathering = None
+
+    async def end(self) -> None:
+        """Stop what has not made a path. Paths that were made live on, also one that opens at this very moment."""
+        running = {task for task in (*self.dials, self.ice) if task is not None and task is not asyncio.current_task()}
+        if running:
+            _, late = await asyncio.wait(running, timeout=GRACE_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self._drop_agent()
+
+    async def _drop_agent(self) -> None:
+        gathering, self._gathering = self._gathering, None
+        if gathering is None:
+            return
+        if not gathering.done():
+            gathering.cancel()
+        found = (await asyncio.gather(gathering, return_exceptions=True))[0]
+        if not isinstance(found, BaseException):
+            await found.close()
+
+
+async def _gathered(gather: Callable[[Allowed], Awaitable[Agent]], allowed: Allowed) -> Agent:
+    return await gather(allowed)

@@ -1,0 +1,98 @@
+"""One device of a contact: its routing machine, what is on its way to it, and the meetings with it."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mepassa.client.courier import OutboxItem, Outcome, Report
+from mepassa.client.paths.meeting import Meeting
+from mepassa.model.ids import Address, AttemptId, EnvelopeId
+from mepassa.model.signal import Signal
+from mepassa.ports.clock import Clock
+from mepassa.ports.rng import Rng
+from mepassa.routing import Action, Event, RoutingMachine
+
+log = logging.getLogger("mepassa.paths")
+
+
+@dataclass(slots=True)
+class Pending:
+    """One envelope that the machine has been told of. `told` ends the wait of whoever handed it in.
+
+    `earlier`: the same envelope was handed in before ("send by server" does that); both are told.
+    """
+
+    item: OutboxItem
+    report: Report
+    earlier: "Pending | None" = None
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def tell(self, outcome: Outcome) -> None:
+        await self.report(self.item, outcome)
+        self.told.set()
+        if self.earlier is not None:
+            self.earlier.told.set()
+            self.earlier = None
+
+
+@dataclass
+class Peer:
+    """`carry_out` is given every action of the machine, in order; it must not block."""
+
+    address: Address
+    machine: RoutingMachine
+    clock: Clock
+    carry_out: Callable[["Peer", Action], None]
+    pending: dict[EnvelopeId, Pending] = field(default_factory=dict)
+    meetings: dict[int, Meeting] = field(default_factory=dict)
+    offers: dict[AttemptId, Signal] = field(default_factory=dict)
+    """Their offers that the machine has not decided on yet."""
+    warm: Meeting | None = None
+    """Gathered ahead, for the next attempt."""
+    _timer: asyncio.TimerHandle | None = None
+
+    def feed(self, event: Event) -> None:
+        """One event in, its actions out, the timer set anew."""
+        log.debug("routing.event", extra={"peer": self.address.short(), "what": type(event).__name__})
+        self.machine.receive(event, self.clock.monotonic())
+        self._turn()
+
+    def meeting(self, number: int, rng: Rng) -> Meeting:
+        """The attempt of that number; a new one takes over what was gathered ahead."""
+        if number not in self.meetings:
+            meeting = self.take_warm() or Meeting.new(number, rng)
+            meeting.number = number
+            self.meetings[number] = meeting
+        return self.meetings[number]
+
+    def take_warm(self) -> Meeting | None:
+        warm, self.warm = self.warm, None
+        return warm
+
+    def all_meetings(self) -> tuple[Meeting, ...]:
+        return (*self.meetings.values(), *(() if self.warm is None else (self.warm,)))
+
+    def meeting_of(self, offered: AttemptId) -> Meeting | None:
+        """The attempt in which we offered this id ourselves."""
+        return next((meeting for meeting in self.meetings.values() if meeting.id == offered), None)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _turn(self) -> None:
+        for action in self.machine.actions():
+            log.debug("routing.action", extra={"peer": self.address.short(), "what": type(action).__name__})
+            self.carry_out(self, action)
+        self.stop()
+        due = self.machine.next_timeout()
+        if due is not None:
+            delay_s = max(0.0, due - self.clock.monotonic())
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._on_timeout)
+
+    def _on_timeout(self) -> None:
+        self._timer = None
+        self.machine.handle_timeout(self.clock.monotonic())
+        self._turn()

@@ -1,0 +1,255 @@
+"""The node's courier: tells the routing machines what happens, and what became of each envelope to the outbox.
+
+Nothing here chooses a route; `actions` does what the machines say.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from mepassa.client.courier import Homes, OutboxItem
+from mepassa.client.courier import Report as OutcomeReport
+from mepassa.client.inbox import Arrival, Inbox
+from mepassa.client.paths.actions import PathActions
+from mepassa.client.paths.live import LivePath, LivePaths
+from mepassa.client.paths.peer import Peer, Pending
+from mepassa.client.paths.reach import How, Reach
+from mepassa.client.paths.signals import SignalPost
+from mepassa.model.envelope import SealedEnvelope
+from mepassa.model.errors import PathRefusedError
+from mepassa.model.ids import AccountId, Address
+from mepassa.model.route import FoundBy, NatKind, Policy, RouteKind
+from mepassa.model.signal import Signal, SignalKind
+from mepassa.ports.clock import Clock
+from mepassa.ports.db import Db
+from mepassa.ports.rng import Rng
+from mepassa.ports.stores import EventKind, OutboxKind, Tx
+from mepassa.ports.transport import Link
+from mepassa.routing import (
+    Action,
+    AddressesLearnt,
+    AddressRules,
+    AnswerReceived,
+    EnvelopeKind,
+    EnvelopeQueued,
+    EnvelopeReceived,
+    HomeReturned,
+    KnownAddress,
+    OfferReceived,
+    OwnNatLearnt,
+    PathClosed,
+    PathMeasured,
+    PathOpened,
+    PathsAllowed,
+    PeerSide,
+    PolicyChanged,
+    RoutingMachine,
+    SendByServer,
+    admit_multiaddrs,
+)
+
+log = logging.getLogger("mepassa.paths")
+
+MEASURE_EVERY_S = 1.0
+"""How often the round trips of live links are looked at; pings themselves are the link's own affair."""
+MAX_OFFERS = 16
+"""Offers of one device that wait for the machine's decision: more than a minute's budget of signals."""
+
+KINDS = {
+    OutboxKind.TEXT: EnvelopeKind.PERSON,
+    OutboxKind.CONTROL: EnvelopeKind.CONTROL,
+    OutboxKind.REQUEST: EnvelopeKind.REQUEST,
+}
+
+
+class PathService:
+    """A `Courier` for the outbox and a `LinkHandler` for the transports. `run` owns every task."""
+
+    def __init__(
+        self,
+        db: Db[Tx],
+        homes: Homes,
+        signals: SignalPost,
+        rules: AddressRules,
+        *,
+        clock: Clock,
+        rng: Rng,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._db, self._homes, self._signals, self._rules = db, homes, signals, rules
+        self._clock, self._rng, self._on_change = clock, rng, on_change
+        self.live = LivePaths()
+        self.direct = self.relay = True
+        self._nat_kind = NatKind.UNKNOWN
+        self._peers: dict[Address, Peer] = {}
+        self._tasks: asyncio.TaskGroup | None = None
+        self._actions: PathActions | None = None
+        self._inbox: Inbox | None = None
+
+    def attach(self, reach: Reach, inbox: Inbox) -> None:
+        """The two that need us to be made first. Called once, before `run`."""
+        self._inbox = inbox
+        self._actions = PathActions(
+            self._db, self._clock, self._rng, self._homes, self._signals, reach, self._rules, self.live,
+            self._spawn, self._learn_nat,
+        )  # fmt: skip
+
+    async def run(self) -> None:
+        """Until cancelled; on the way out every timer and meeting is closed. The transports close their own links."""
+        try:
+            async with asyncio.TaskGroup() as self._tasks:
+                while True:
+                    await asyncio.sleep(MEASURE_EVERY_S)
+                    await self._measure()
+        finally:
+            self._tasks = None
+            for peer in self._peers.values():
+                peer.stop()
+            meetings = [meeting for peer in self._peers.values() for meeting in peer.all_meetings()]
+            await asyncio.gather(*(meeting.end() for meeting in meetings), return_exceptions=True)
+
+    # --- ports: the outbox's courier ---------------------------------------------------------------------------------
+
+    async def deliver(self, to: Address, items: tuple[OutboxItem, ...], report: OutcomeReport) -> None:
+        """Hand the items to the device's machine; returns when each has been reported once."""
+        peer = await self._peer(to)
+        waiting = [self._queue(peer, item, report) for item in items]
+        await asyncio.gather(*(pending.told.wait() for pending in waiting))
+
+    def _queue(self, peer: Peer, item: OutboxItem, report: OutcomeReport) -> Pending:
+        known = peer.pending.get(item.envelope.id)
+        pending = peer.pending[item.envelope.id] = Pending(item, report, known)
+        if known is not None and item.stored_only:
+            peer.feed(SendByServer(item.envelope.id))
+        else:
+            kind = EnvelopeKind.REQUEST if item.stored_only else KINDS[item.kind]
+            peer.feed(EnvelopeQueued(item.envelope.id, kind))
+        return pending
+
+    async def _peer(self, address: Address) -> Peer:
+        """The machine of one device, made on first use with what the database knows."""
+        if address in self._peers:
+            return self._peers[address]
+
+        def read(tx: Tx) -> tuple[Policy, tuple[str, ...]]:
+            contact = tx.contact(address.account)
+            return (contact.policy if contact else Policy.AUTO), tx.known_addresses(address)
+
+        policy, known = await self._db.run(read)
+        if address in self._peers:  # somebody else made it while we read
+            return self._peers[address]
+        machine = RoutingMachine(
+            address, dice=lambda: self._rng.uniform(0, 1), policy=policy, own_nat=self._nat_kind,
+            direct_allowed=self.direct, relay_allowed=self.relay,
+        )  # fmt: skip
+        peer = self._peers[address] = Peer(address, machine, self._clock, self._carry_out)
+        if admitted := admit_multiaddrs(known, self._rules):
+            peer.feed(AddressesLearnt(tuple(KnownAddress(line, FoundBy.LAST_KNOWN) for line in admitted)))
+        return peer
+
+    # --- what the rest of the node tells -----------------------------------------------------------------------------
+
+    def policy_changed(self, account: AccountId, policy: Policy) -> None:
+        for address, peer in self._peers.items():
+            if address.account == account:
+                peer.feed(PolicyChanged(policy))
+
+    def home_returned(self) -> None:
+        for peer in self._peers.values():
+            peer.feed(HomeReturned())
+
+    def set_paths(self, *, direct: bool, relay: bool, how: How) -> None:
+        """PUT /paths: which kinds this node takes from now on, and how live ones of a forbidden kind end."""
+        self.direct, self.relay = direct, relay
+        reach = self._ready().reach
+        reach.set_direct(direct, how)
+        for kind, allowed in ((RouteKind.DIRECT, direct), (RouteKind.RELAYED, relay)):
+            if not allowed:
+                self._spawn(reach.end_paths(kind, how))
+        for peer in self._peers.values():
+            peer.feed(PathsAllowed(direct, relay, how == "close"))
+
+    async def signal_received(self, sealed: SealedEnvelope) -> None:
+        """A signal came through our home; whatever is wrong with it, nothing happens."""
+        opened = await self._signals.open(sealed)
+        if opened is None:
+            return
+        sender, signal = opened
+        peer, side = await self._peer(sender), self._side(signal)
+        if signal.kind is SignalKind.ANSWER:
+            if (meeting := peer.meeting_of(signal.attempt_id)) is not None:
+                meeting.theirs = signal
+                peer.feed(AnswerReceived(meeting.number, side))
+            return
+        while len(peer.offers) >= MAX_OFFERS:
+            del peer.offers[next(iter(peer.offers))]
+        peer.offers[signal.attempt_id] = signal
+        peer.feed(OfferReceived(signal.attempt_id, side))
+
+    def _side(self, signal: Signal) -> PeerSide:
+        lines = tuple(f"{line}/p2p/{signal.libp2p_peer_id}" for line in signal.libp2p_addresses)
+        admitted = admit_multiaddrs(lines, self._rules) if signal.libp2p_peer_id else ()
+        addresses = tuple(KnownAddress(line, FoundBy.SIGNAL) for line in admitted)
+        return PeerSide(signal.nat_kind, signal.direct and not signal.relay_only, signal.relay, addresses)
+
+    # --- ports: links (LinkHandler) ----------------------------------------------------------------------------------
+
+    async def link_opened(self, link: Link) -> None:
+        """Raises `PathRefusedError` for a kind that the chat or this node does not take now."""
+        peer = await self._peer(link.peer)
+        if not peer.machine.accepts(link.facts.kind):
+            raise PathRefusedError
+        path = self.live.add(link)
+        log.info("path.opened", extra={"peer": link.peer.short(), "kind": link.facts.kind, "by": link.facts.transport})
+        peer.feed(PathOpened(path.number, link.facts.kind, link.srtt_s))
+        await self._tell_path(link.peer.account)
+
+    async def link_closed(self, link: Link) -> None:
+        path = self.live.remove(link)
+        if path is None:
+            return
+        log.info("path.closed", extra={"peer": link.peer.short(), "kind": link.facts.kind})
+        (await self._peer(link.peer)).feed(PathClosed(path.number))
+        await self._tell_path(link.peer.account)
+
+    async def envelope_received(self, link: Link, envelope: SealedEnvelope) -> None:
+        if self._inbox is None:
+            raise RuntimeError("attach() comes first")
+        path = self.live.find(link) or LivePath(0, link)
+        await self._inbox.receive(envelope, Arrival(path.route, link.peer))
+        (await self._peer(link.peer)).feed(EnvelopeReceived())
+
+    async def _measure(self) -> None:
+        for path in self.live.all():
+            if path.rtt_moved() and path.told_rtt_s is not None:
+                (await self._peer(path.link.peer)).feed(PathMeasured(path.number, path.told_rtt_s))
+                await self._tell_path(path.link.peer.account)
+
+    async def _tell_path(self, account: AccountId) -> None:
+        await self._db.run(lambda tx: tx.append_event(EventKind.PATH, chat=account))
+        self._on_change()
+
+    # --- what actions need -------------------------------------------------------------------------------------------
+
+    def _ready(self) -> PathActions:
+        if self._actions is None:
+            raise RuntimeError("attach() comes first")
+        return self._actions
+
+    def _carry_out(self, peer: Peer, action: Action) -> None:
+        self._ready().carry_out(peer, action)
+
+    def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        if self._tasks is None:
+            raise RuntimeError("the path service is not running")
+        return self._tasks.create_task(_awaited(work))
+
+    def _learn_nat(self, kind: NatKind) -> None:
+        if kind is not self._nat_kind:
+            self._nat_kind = kind
+            for peer in self._peers.values():
+                peer.feed(OwnNatLearnt(kind))
+
+
+async def _awaited(work: Awaitable[None]) -> None:
+    await work
