@@ -1,6 +1,6 @@
 """Prekeys: made, published, found again, and ended (docs/protocol/session.md, "Prekeys").
 
-Every function works inside the caller's transaction, on its `PrekeyStore`.
+Every function works inside the caller's transaction, on its `PrekeyStore`. When which are made: `own_prekeys`.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from typing import Protocol
 from mepassa.crypto.kem import KYBER_SEED_BYTES, KyberKeyPair
 from mepassa.crypto.keys import EC_PRIVATE_BYTES, EcKeyPair
 from mepassa.model.ids import Timestamp
-from mepassa.model.prekeys import LAST_RESORT_ID_BASE, KyberPrekey, OneTimePrekey, PrekeyUpload, SignedPrekey
+from mepassa.model.prekeys import LAST_RESORT_ID_BASE, KyberPrekey, OneTimePrekey, SignedPrekey
 from mepassa.model.secret import SecretBytes
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import PrekeyKind, PrekeyRow, PrekeyStore
@@ -121,34 +121,6 @@ def publish_kyber(own: LocalIdentity, row: PrekeyRow) -> KyberPrekey:
     return KyberPrekey(row.id, public, own.key.sign(public))
 
 
-def prepare_upload(
-    store: PrekeyStore,
-    own: LocalIdentity,
-    *,
-    one_time_left: int,
-    kyber_left: int,
-    now_ms: int,
-    rng: Rng,
-    replace: bool = False,
-) -> PrekeyUpload:
-    """What to give the home now: one-time keys up to 100 where fewer than 25 are left, signed and last-resort ones,
-    new when theirs is a week old. With `replace` everything is new (first log-in, rolled-back database).
-
-    New rows are in the store when this returns; commit before uploading. Uploading twice does no harm.
-    """
-    signed = _current(store, PrekeyKind.SIGNED, replace=replace, now_ms=now_ms, rng=rng)
-    last_resort = _current(store, PrekeyKind.KYBER_LAST_RESORT, replace=replace, now_ms=now_ms, rng=rng)
-    wanted = {PrekeyKind.ONE_TIME: one_time_left, PrekeyKind.KYBER_ONE_TIME: kyber_left}
-    fresh = {kind: _new(store, kind, _missing(left, replace=replace), now_ms, rng) for kind, left in wanted.items()}
-    return PrekeyUpload(
-        publish_signed(own, signed),
-        publish_kyber(own, last_resort),
-        tuple(publish_one_time(row) for row in fresh[PrekeyKind.ONE_TIME]),
-        tuple(publish_kyber(own, row) for row in fresh[PrekeyKind.KYBER_ONE_TIME]),
-        replace,
-    )
-
-
 def end_old_prekeys(store: PrekeyStore, now_ms: int) -> None:
     """Delete signed and last-resort prekeys that were replaced more than 30 days ago."""
     for kind in (PrekeyKind.SIGNED, PrekeyKind.KYBER_LAST_RESORT):
@@ -156,27 +128,3 @@ def end_old_prekeys(store: PrekeyStore, now_ms: int) -> None:
         for row, successor in pairwise(rows):
             if now_ms - successor.created_ms >= KEEP_MS:
                 store.delete_prekey(kind, row.id)
-
-
-def _missing(left: int, *, replace: bool) -> int:
-    if replace:
-        return ONE_TIME_COUNT
-    return ONE_TIME_COUNT - left if left < REFILL_BELOW else 0
-
-
-def _current(store: PrekeyStore, kind: PrekeyKind, *, replace: bool, now_ms: int, rng: Rng) -> PrekeyRow:
-    """The newest of its kind, or a new one when that is due."""
-    rows = store.prekeys(kind)
-    if rows and not replace and 0 <= now_ms - rows[-1].created_ms < ROTATE_AFTER_MS:
-        return rows[-1]
-    return _new(store, kind, 1, now_ms, rng)[0]
-
-
-def _new(store: PrekeyStore, kind: PrekeyKind, count: int, now_ms: int, rng: Rng) -> list[PrekeyRow]:
-    if count == 0:
-        return []
-    first = store.next_prekey_id(kind, count, LAST_RESORT_ID_BASE if kind is PrekeyKind.KYBER_LAST_RESORT else 1)
-    rows = [generate(kind, first + place, now_ms=now_ms, rng=rng) for place in range(count)]
-    for row in rows:
-        store.put_prekey(row)
-    return rows

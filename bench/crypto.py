@@ -1,0 +1,161 @@
+"""What the encryption costs on one core: one way, turn by turn, a new session, sealing, and a record on disk."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+
+from bench.figure import Figure
+from mepassa.identity import IdentityKeyPair, RootKey
+from mepassa.model.envelope import SealedEnvelope
+from mepassa.model.ids import Address
+from mepassa.model.prekeys import PrekeyBundle
+from mepassa.model.secret import SecretBytes
+from mepassa.ports.rng import SystemRng
+from mepassa.ports.stores import PrekeyKind
+from mepassa.protocol import session
+from mepassa.protocol.parties import LocalIdentity, RemoteDevice
+from mepassa.protocol.prekeys import LastResortUse, generate, publish_kyber, publish_one_time, publish_signed
+from mepassa.protocol.sealing import issue_device_certificate, issue_sender_certificate, open_sealed, seal
+from mepassa.protocol.session import Decrypted, SessionRecord, SignalCiphertext
+
+RNG = SystemRng()
+NOW_MS = 1_800_000_000_000
+TEXT = RNG.token(256)
+ROUNDS = 2_000
+PARTS = 5
+"""The best of so many parts counts: on a shared machine the others measure the neighbours."""
+
+
+class _Device:
+    def __init__(self) -> None:
+        root = RootKey.generate()
+        self.own = LocalIdentity(Address(root.account_id, 1), IdentityKeyPair.generate(), 77)
+        self.remote = RemoteDevice(self.own.address, self.own.key.public)
+        certificate = issue_device_certificate(root, 1, self.own.key.public)
+        self.certificate = issue_sender_certificate(self.own, certificate, NOW_MS)
+        self.secrets: dict[PrekeyKind, SecretBytes] = {}
+        self.record = SessionRecord.EMPTY
+
+    def one_time(self, prekey_id: int) -> SecretBytes | None:
+        return self.secrets[PrekeyKind.ONE_TIME]
+
+    def signed(self, prekey_id: int) -> SecretBytes | None:
+        return self.secrets[PrekeyKind.SIGNED]
+
+    def kyber(self, prekey_id: int) -> SecretBytes | None:
+        return self.secrets[PrekeyKind.KYBER_ONE_TIME]
+
+    def last_resort_used(self, use: LastResortUse) -> bool:
+        return False
+
+    def bundle(self) -> PrekeyBundle:
+        rows = {
+            kind: generate(kind, 1, now_ms=NOW_MS, rng=RNG)
+            for kind in (PrekeyKind.ONE_TIME, PrekeyKind.SIGNED, PrekeyKind.KYBER_ONE_TIME)
+        }
+        self.secrets = {kind: row.secret for kind, row in rows.items()}
+        return PrekeyBundle(
+            1,
+            77,
+            self.own.key.public,
+            publish_signed(self.own, rows[PrekeyKind.SIGNED]),
+            publish_kyber(self.own, rows[PrekeyKind.KYBER_ONE_TIME]),
+            publish_one_time(rows[PrekeyKind.ONE_TIME]),
+        )
+
+    def encrypt(self, to: "_Device") -> SignalCiphertext:
+        self.record, made = session.encrypt(self.record, self.own, to.remote, TEXT, now_ms=NOW_MS, rng=RNG)
+        return made
+
+    def open(self, sender: "_Device", made: SignalCiphertext) -> Decrypted:
+        return session.decrypt(
+            self.record, self.own, sender.remote, made.type, made.body, prekeys=self, now_ms=NOW_MS, rng=RNG
+        )
+
+    def decrypt(self, sender: "_Device", made: SignalCiphertext) -> None:
+        self.record = self.open(sender, made).record
+
+
+def _acquainted() -> tuple[_Device, _Device]:
+    ana, bruno = _Device(), _Device()
+    ana.record = session.initiate(SessionRecord.EMPTY, ana.own, bruno.remote, bruno.bundle(), now_ms=NOW_MS, rng=RNG)
+    bruno.decrypt(ana, ana.encrypt(bruno))
+    ana.decrypt(bruno, bruno.encrypt(ana))
+    return ana, bruno
+
+
+def _rate(work: Callable[[], object], rounds: int = ROUNDS) -> float:
+    """Calls a second of processor time, in the best part."""
+    best = 0.0
+    for _ in range(PARTS):
+        begun = time.process_time()
+        for _ in range(rounds // PARTS):
+            work()
+        best = max(best, (rounds // PARTS) / (time.process_time() - begun))
+    return best
+
+
+def run() -> Iterator[Figure]:
+    ana, bruno = _acquainted()
+    yield Figure(figure="pairs", value=_rate(lambda: bruno.decrypt(ana, ana.encrypt(bruno))), unit="pairs/s")
+
+    def turn() -> None:
+        bruno.decrypt(ana, ana.encrypt(bruno))
+        ana.decrypt(bruno, bruno.encrypt(ana))
+
+    yield Figure(figure="ping_pong", value=2 * _rate(turn, ROUNDS // 2), unit="pairs/s")
+    yield from _records(ana, bruno)
+    yield Figure(figure="setup", value=1000 / _rate(lambda: _set_up(ana, bruno), 50), unit="ms")
+    yield from _sealing(ana, bruno)
+    yield from _jumps()
+
+
+def _set_up(ana: _Device, bruno: _Device) -> None:
+    """A bundle is made and checked, a session begun, its first message opened."""
+    ana.record = session.initiate(SessionRecord.EMPTY, ana.own, bruno.remote, bruno.bundle(), now_ms=NOW_MS, rng=RNG)
+    bruno.record = SessionRecord.EMPTY
+    bruno.decrypt(ana, ana.encrypt(bruno))
+
+
+def _records(ana: _Device, bruno: _Device) -> Iterator[Figure]:
+    """Over whole SPQR epochs, since a record breathes with them."""
+    sizes = []
+    for _ in range(200):
+        bruno.decrypt(ana, ana.encrypt(bruno))
+        ana.decrypt(bruno, bruno.encrypt(ana))
+        sizes.append(len(ana.record.to_bytes()))
+    yield Figure(figure="record_bytes", value=statistics.median(sizes), unit="bytes")
+    yield Figure(figure="record_bytes_max", value=max(sizes), unit="bytes")
+    saved = ana.record.to_bytes()
+    cost = 1e6 / _rate(lambda: _save_and_load(saved))
+    yield Figure(figure="record_save_and_load", value=cost, unit="us")
+
+
+def _save_and_load(saved: bytes) -> None:
+    SessionRecord.from_bytes(saved).to_bytes()
+
+
+def _sealing(ana: _Device, bruno: _Device) -> Iterator[Figure]:
+    made = ana.encrypt(bruno)
+
+    def sealed() -> SealedEnvelope:
+        return seal(ana.own, ana.certificate, bruno.own.key.public, made.type, made.body, rng=RNG)
+
+    envelope = sealed()
+    yield Figure(figure="seal", value=1e6 / _rate(sealed, 500), unit="us")
+    yield Figure(figure="open_sealed", value=1e6 / _rate(lambda: open_sealed(bruno.own, envelope), 500), unit="us")
+
+
+def _jumps() -> Iterator[Figure]:
+    """Opening one message after so many lost ones, both ratchets together."""
+    ana, bruno = _acquainted()
+    lost = 0
+    for gap in (2_000, 24_999):
+        while lost < gap:
+            ana.encrypt(bruno)
+            lost += 1
+        late = ana.encrypt(bruno)
+        lost += 1
+        begun = time.process_time()
+        bruno.open(ana, late)
+        yield Figure(figure=f"jump_{gap}", value=(time.process_time() - begun) * 1000, unit="ms")
