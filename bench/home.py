@@ -21,12 +21,15 @@ from devtools.home_process import HomeProcess, home_process
 from mepassa.ports.rng import SystemRng
 from mepassa.testing.people import Listener, Person
 from mepassa.transports.mailbox import SealedHomes, WebSocketDialer
+from mepassa.wire.mailbox import Hello, encode_deposit_to_home
+from mepassa.wire.wellknown import DEPOSIT_PATH
 
 SENDERS = 20
 SIZE_BYTES = 512
 ROUNDS = {1: 150, 32: 1_000}
 """In flight a sender -> deposits a sender."""
 ONLINE_DEPOSITS = 500
+IDLE_SOCKETS = 400
 
 
 def run() -> Iterator[Figure]:
@@ -42,6 +45,7 @@ async def _measure(home: HomeProcess) -> list[Figure]:
     people = await register_people(inside, home.address, rng, SENDERS)
     for in_flight, count in ROUNDS.items():
         figures += await _deposits(home, outside, people, in_flight, count)
+    figures.append(await _idle(home, outside))
     figures.append(await _drain(home, inside, people, sum(ROUNDS.values())))
     figures += await _online(home, inside, outside, people[0])
     await inside.close()
@@ -67,6 +71,18 @@ async def _deposits(
         Figure(figure=f"{name}: CPU of the home", value=(_cpu_s(home) - cpu_s) / total * 1000, unit="s/1k"),
         Figure(figure=f"{name}: syncs a deposit", value=(await _commits(home) - commits) / total, unit="1"),
     ]
+
+
+async def _idle(home: HomeProcess, dial: WebSocketDialer) -> Figure:
+    """What sockets that have said hello and nothing since cost."""
+    before = _resident_mib(home)
+    streams = [await dial(home.url, DEPOSIT_PATH) for _ in range(IDLE_SOCKETS)]
+    for stream in streams:
+        await stream.send(encode_deposit_to_home([Hello(bytes(32))]))
+        await stream.receive()
+    grown = _resident_mib(home) - before
+    await asyncio.gather(*(stream.close() for stream in streams))
+    return Figure(figure="idle sockets", value=grown * 1000 / IDLE_SOCKETS, unit="MiB/1k")
 
 
 async def _drain(home: HomeProcess, dial: WebSocketDialer, people: list[Person], each: int) -> Figure:

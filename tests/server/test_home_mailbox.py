@@ -1,19 +1,23 @@
 """docs/protocol/home.md, "Mailbox": deposit, deliver, acknowledge, in a real database, without sockets."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.errors import BusyError, MailboxFullError, TokenRefusedError
-from mepassa.model.ids import Address
+from mepassa.model.ids import AccountId, Address
 from mepassa.ports.mailbox import DepositOutcome, SignalOutcome
+from mepassa.server.db import Tx
 from mepassa.testing import ManualClock
 from mepassa.testing.people import Listener
 from tests.server.home_world import EASY, eventually, home_world
 
+T = TypeVar("T")
 PATIENT = replace(EASY, elision_s=30.0)
 """Waits for an acknowledgement longer than any test takes."""
 
@@ -231,7 +235,7 @@ async def test_a_wrong_token_an_unknown_account_and_an_unknown_device_look_the_s
         sender = world.sender()
         strangers = [
             (bruno.own, bytes(16)),
-            (Address(type(bruno.own.account)(bytes(16)), 1), bruno.delivery_token),
+            (Address(AccountId(bytes(16)), 1), bruno.delivery_token),
             (Address(bruno.own.account, 2), bruno.delivery_token),
             (nobody.own, bruno.delivery_token),
             (bruno.own, bruno.signal_token),
@@ -242,3 +246,27 @@ async def test_a_wrong_token_an_unknown_account_and_an_unknown_device_look_the_s
             if token != bruno.signal_token:
                 assert await sender.signal(to, sealed("x"), token) is SignalOutcome.UNKNOWN
         assert await world.waiting() == 0
+
+
+async def test_every_refusal_costs_one_look_into_the_database_whichever_it_is(tmp_path: Path) -> None:
+    async with home_world(tmp_path) as world:
+        bruno = await world.person()
+        sender = world.sender()
+        await sender.deposit(bruno.own, sealed("known"), bruno.delivery_token)
+        looks = 0
+        run = world.db.run
+
+        async def counted(work: Callable[[Tx], T]) -> T:
+            nonlocal looks
+            looks += 1
+            return await run(work)
+
+        world.db.run = counted  # type: ignore[method-assign]
+        costs = []
+        nobody = Address(AccountId(bytes(16)), 1)
+        for to in (bruno.own, nobody, Address(bruno.own.account, 2)):
+            looks = 0
+            with pytest.raises(TokenRefusedError):
+                await sender.deposit(to, sealed("x"), bytes(16))
+            costs.append(looks)
+        assert costs == [1, 1, 1]

@@ -3,6 +3,7 @@
 import json
 import re
 import stat
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -156,3 +157,26 @@ async def test_a_relay_without_mailboxes_has_no_sockets_of_a_home(tmp_path: Path
             assert response.status == 404
         fetched = await fetch_well_known(home.url, expected_key=home.address.key, clock=SystemClock())
         assert not fetched.document.mailbox
+
+
+@pytest.mark.slow
+@pytest.mark.needs("chromium", "chromium")
+@pytest.mark.parametrize(
+    "fragment, offered", [("AbC-_9", 'href="mepassa://add/AbC-_9"'), ("", "hidden"), ("x:y</a>", "hidden")]
+)
+def test_the_invite_page_offers_the_app_what_the_link_holds(
+    home: HomeProcess, tmp_path: Path, fragment: str, offered: str
+) -> None:
+    """In a real browser, so under its real Content-Security-Policy."""
+    browser = [
+        "chromium",
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path}",
+        "--dump-dom",
+    ]
+    done = subprocess.run([*browser, f"{home.url}/i#{fragment}"], capture_output=True, timeout=60, check=True)
+    links = re.findall(r"<a [^>]*>", done.stdout.decode())
+    assert len(links) == 2
+    assert all(offered in link for link in links)

@@ -1,6 +1,8 @@
 """The one place that wires a home: folder, database, mailbox and directory, relay, bootstrap node, HTTP."""
 
 import asyncio
+import logging
+import resource
 import signal
 import socket
 import ssl
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from mepassa.server.relay import RelayRole
 
 __all__ = ["ROLES", "ReadyFacts", "RegistrationPolicy", "ServerConfig", "run", "serve"]
+
+log = logging.getLogger(__name__)
 
 PROTOCOL_VERSIONS = (1,)
 """Versions of docs/protocol/home.md that this home speaks."""
@@ -58,8 +62,18 @@ def serve(config: ServerConfig, ready: Callable[[ReadyFacts], None]) -> None:
     new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
     if find_spec("uvloop") is not None:
         new_loop = import_module("uvloop").new_event_loop
+    _allow_many_sockets()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(run(config, ready))
+
+
+def _allow_many_sockets() -> None:
+    """As many open files as the system lets this process have: the soft limit is often 1 024."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (OSError, ValueError):
+        log.warning("home.few_sockets")
 
 
 async def _start(config: ServerConfig, stack: AsyncExitStack) -> ReadyFacts:
