@@ -103,7 +103,10 @@ class UdpClient:
 
     async def ask(self, method: Method, *attributes: Attribute, signed: bool = True) -> Message:
         await self.send(self.talk.request(method, *attributes, signed=signed))
-        return self.talk.receive(await self.receive())
+        while True:
+            answer = self.talk.receive(await self.receive())
+            if answer.transaction_id == self.talk.count.to_bytes(12):  # not a late answer to an earlier request
+                return answer
 
     async def allocate(self, *attributes: Attribute) -> tuple[str, int]:
         """The relayed address."""
