@@ -76,6 +76,20 @@ async def test_bytes_go_both_ways_and_both_sides_know_the_proven_peer(guest: Tri
     await listener.host.stop()
 
 
+async def test_both_address_families_are_listened_on_and_known_at_the_other_end(guest: TrioGuest) -> None:
+    dialler, listener = P2pHost(guest), Listener(guest)
+    await dialler.start()
+    for address in await listener.host.start([LOOPBACK, TcpAddress(IPv6Address("::1"), 0)]):
+        near = await dialler.dial(address, listener.host.peer_id, ECHO)
+        far = await listener.streams.get()
+        assert near.remote == address
+        assert far.remote is not None
+        assert far.remote.ip == address.ip
+        await near.close()
+    await dialler.stop()
+    await listener.host.stop()
+
+
 async def test_only_the_exact_peer_id_is_accepted_and_a_closed_port_says_refused(guest: TrioGuest) -> None:
     dialler, listener = P2pHost(guest), Listener(guest)
     address = await listener.start()

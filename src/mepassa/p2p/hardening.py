@@ -21,6 +21,7 @@ from libp2p.custom_types import TProtocol
 from libp2p.identity.identify.identify import ID as IDENTIFY
 from libp2p.identity.identify_push.identify_push import ID_PUSH as IDENTIFY_PUSH
 from libp2p.io.abc import ReadWriteCloser
+from libp2p.io.trio import TrioTCPStream
 from libp2p.network import swarm as swarm_module
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.connection.raw_connection import RawConnection
@@ -88,6 +89,7 @@ def new_hardened_host(
     `advertise`: from the addresses listened on to those that others are told.
     """
     swarm_module._HAPPY_EYEBALLS_DELAY = HAPPY_EYEBALLS_DELAY_S  # noqa: SLF001 - as the file's first words say
+    TrioTCPStream.get_remote_address = _remote_address  # type: ignore[method-assign]  # it knows none over IPv6
     logging.getLogger("libp2p").setLevel(logging.CRITICAL)  # it writes PeerIds and addresses at every level below
     key_pair = create_new_key_pair(seed)
     own = ID.from_pubkey(key_pair.public_key)
@@ -122,6 +124,17 @@ def network_of(host: IHost) -> Swarm:
 def forget_failures(host: IHost) -> None:
     """After one failure the library refuses to dial a peer for a minute; whom to dial again is ours to decide."""
     network_of(host)._negative_peer_cache.clear()  # noqa: SLF001
+
+
+def _remote_address(stream: TrioTCPStream) -> tuple[str, int] | None:
+    """(host, port), kept from the first time on: a closed socket no longer says it."""
+    if stream._cached_remote_address is None:  # noqa: SLF001
+        try:
+            host, port = stream.stream.socket.getpeername()[:2]
+        except OSError:
+            return None
+        stream._cached_remote_address = (host.partition("%")[0], port)  # noqa: SLF001
+    return stream._cached_remote_address  # noqa: SLF001
 
 
 async def _nothing() -> None:
