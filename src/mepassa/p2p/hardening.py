@@ -89,7 +89,7 @@ def new_hardened_host(
     `advertise`: from the addresses listened on to those that others are told.
     """
     swarm_module._HAPPY_EYEBALLS_DELAY = HAPPY_EYEBALLS_DELAY_S  # noqa: SLF001 - as the file's first words say
-    TrioTCPStream.get_remote_address = _remote_address  # type: ignore[method-assign]  # it knows none over IPv6
+    TrioTCPStream.get_remote_address = _remote_address  # type: ignore[method-assign,assignment]  # it knows none over IPv6
     logging.getLogger("libp2p").setLevel(logging.CRITICAL)  # it writes PeerIds and addresses at every level below
     key_pair = create_new_key_pair(seed)
     own = ID.from_pubkey(key_pair.public_key)
