@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from mepassa.model.keys import HomeKey
 from mepassa.ports.mailbox import HomeAddress
@@ -54,10 +54,12 @@ def command(config: dict[str, object]) -> list[str]:
 
 
 @contextmanager
-def home_process(data: Path, *, prefix: Sequence[str] = (), **config: object) -> Iterator[HomeProcess]:
+def home_process(
+    data: Path, *, prefix: Sequence[str] = (), stderr: IO[bytes] | None = None, **config: object
+) -> Iterator[HomeProcess]:
     """Started and stopped; `prefix` is a tracer's command line. Mailbox alone unless `roles` says otherwise."""
     arguments = command({"data": str(data), "roles": ["mailbox"], **config})
-    process = subprocess.Popen([*prefix, *arguments], stdout=subprocess.PIPE)
+    process = subprocess.Popen([*prefix, *arguments], stdout=subprocess.PIPE, stderr=stderr)
     assert process.stdout is not None
     with process.stdout:
         line = process.stdout.readline()

@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -157,6 +158,24 @@ async def test_a_relay_without_mailboxes_has_no_sockets_of_a_home(tmp_path: Path
             assert response.status == 404
         fetched = await fetch_well_known(home.url, expected_key=home.address.key, clock=SystemClock())
         assert not fetched.document.mailbox
+
+
+def test_what_does_not_speak_http_is_answered_and_nobodys_address_is_logged(tmp_path: Path) -> None:
+    log = tmp_path / "stderr"
+    with log.open("wb") as file, home_process(tmp_path / "home", stderr=file) as home:
+        for garbage in (
+            b"\x16\x03\x01 no http\r\n\r\n",
+            b"GET / HTTP/9.9\r\n\r\n",
+            b"GET /" + b"a" * 100_000,
+            b"\x00" * 99,
+        ):
+            with socket.create_connection(("127.0.0.1", home.port), timeout=10) as raw:
+                raw.sendall(garbage)
+                raw.shutdown(socket.SHUT_WR)
+                while raw.recv(65_536):
+                    pass
+        assert home.stop() == 0
+    assert "127.0.0.1" not in log.read_text()
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The thin shell around `Home`: two WebSockets, the signed document, the invite page (aiohttp)."""
 
 import errno
+import logging
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import Protocol
@@ -24,6 +25,16 @@ CLOSE_DEADLINE_S = 1.0
 SHUTDOWN_DEADLINE_S = 2.0
 
 WELL_KNOWN_HEADERS = {"Content-Type": "application/octet-stream", "Cache-Control": "max-age=60"}
+
+
+def _without_addresses(record: logging.LogRecord) -> bool:
+    """aiohttp names the peer's address where a request fails; our logs name events only."""
+    record.msg, record.args = "http.request_failed", ()
+    return True
+
+
+_LOG = logging.getLogger(__name__)
+_LOG.addFilter(_without_addresses)
 
 
 class WebSocketFrames:
@@ -101,7 +112,9 @@ class HttpServer:
     """One listening port. `start` gives the URL."""
 
     def __init__(self, app: web.Application, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=SHUTDOWN_DEADLINE_S)
+        self._runner = web.AppRunner(
+            app, access_log=None, logger=_LOG, handle_signals=False, shutdown_timeout=SHUTDOWN_DEADLINE_S
+        )
         self._host, self._port, self._tls = host, port, tls
 
     async def start(self) -> int:
