@@ -3,10 +3,11 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from mepassa.client.outbox import Outbox
 from mepassa.model.errors import DiskFullError, MepassaError
-from mepassa.model.ids import Timestamp
+from mepassa.model.ids import AccountId, Timestamp
 from mepassa.ports.clock import Clock
 from mepassa.ports.db import Db
 from mepassa.ports.mailbox import OwnHome
@@ -15,13 +16,14 @@ from mepassa.ports.stores import PrekeyKind, Tx
 from mepassa.protocol.account import DAY_MS
 from mepassa.protocol.delivery import expire_due, renew_due
 from mepassa.protocol.healing import ask_again
-from mepassa.protocol.own_prekeys import pending_upload, refill, rotate, stock_up, uploaded
+from mepassa.protocol.own_prekeys import pending_upload, refill, stock_up, uploaded
 from mepassa.protocol.prekeys import REFILL_BELOW
 from mepassa.protocol.tokens import drop_confirmed_keys, token_changes, tokens_told
 
 log = logging.getLogger("mepassa.upkeep")
 
-EVERY_S = 60.0
+EVERY_S = 900.0
+"""Between two rounds when nothing is due earlier: all that ages here is counted in hours or days."""
 TELL_DEADLINE_S = 5.0
 """How long the person waits for a new invite to be known to the home."""
 SEEN_KEPT_MS = 61 * DAY_MS
@@ -29,6 +31,17 @@ SEEN_KEPT_MS = 61 * DAY_MS
 SENT_KEPT_MS = 15 * DAY_MS
 """A day longer than a home keeps an envelope."""
 EVENTS_KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Round:
+    """What one round found."""
+
+    changed: bool
+    accounts: tuple[AccountId, ...]
+    tokens: bool
+    prekeys: bool
+    next_s: float
 
 
 class Upkeep:
@@ -60,36 +73,42 @@ class Upkeep:
     async def run(self) -> None:
         while True:
             self._woken.clear()
+            wait_s = EVERY_S
             try:
-                await self.once()
+                wait_s = await self.once()
             except DiskFullError:
                 log.warning("upkeep.disk_full")
             except MepassaError as error:
                 log.info("upkeep.home_away", extra={"error": error.code})
             try:
-                async with asyncio.timeout(EVERY_S):
+                async with asyncio.timeout(wait_s):
                     await self._woken.wait()
             except TimeoutError:
                 pass
 
-    async def once(self) -> None:
-        """One round. Raises `DiskFullError`, or what the home's connection raises; the next round goes on from there."""
-        low, self._low = self._low, set()
-        before = await self._db.run(lambda tx: tx.event_span())
-        await self._db.run(lambda tx: self._age(tx, low))
-        if before != await self._db.run(lambda tx: tx.event_span()):
-            self._on_change()
-        await self._outbox.wake_all()
-        if self._home is not None:
-            await self._tell_home(self._home)
+    async def once(self) -> float:
+        """One round; returns in how many seconds the next is due.
 
-    def _age(self, tx: Tx, low: set[PrekeyKind]) -> None:
-        now_ms = self._clock.now_ms()
+        Raises `DiskFullError`, or what the home's connection raises; the next round goes on from there.
+        """
+        low, self._low = self._low, set()
+        done = await self._db.run(lambda tx: self._age(tx, low))
+        if done.changed:
+            self._on_change()
+        self._outbox.wake(*done.accounts)
+        if self._home is not None:
+            if done.tokens:
+                await self._tell_tokens(self._home)
+            if done.prekeys:
+                await self._tell_prekeys(self._home)
+        return done.next_s
+
+    def _age(self, tx: Tx, low: set[PrekeyKind]) -> _Round:
+        now_ms, before = self._clock.now_ms(), tx.event_span()
         expire_due(tx, now_ms)
         renew_due(tx, now_ms, self._rng)
         ask_again(tx, now_ms, self._rng)
         drop_confirmed_keys(tx, now_ms)
-        rotate(tx, now_ms, self._rng)
         stock_up(tx, now_ms, self._rng)
         for kind in low:
             refill(tx, kind, now_ms, self._rng)
@@ -98,6 +117,14 @@ class Upkeep:
             sent_before=Timestamp(now_ms - SENT_KEPT_MS),
             resets_before=Timestamp(now_ms - DAY_MS),
             events_kept=EVENTS_KEPT,
+        )
+        asks = tx.unopened_due(Timestamp(now_ms + int(EVERY_S * 1000)))
+        return _Round(
+            changed=before != tx.event_span(),
+            accounts=tx.outbox_accounts(),
+            tokens=bool(token_changes(tx, now_ms)),
+            prekeys=pending_upload(tx) is not None,
+            next_s=min((max(1.0, (row.next_ask_ms - now_ms) / 1000) for row in asks), default=EVERY_S),
         )
 
     async def tell_tokens(self) -> bool:

@@ -37,6 +37,7 @@ class VirtualNetwork:
         self._servers: dict[str, Serve] = {}
         self._lines: dict[str, list[MemoryFrames]] = {}
         self._away: set[str] = set()
+        self._addresses: dict[str, str] = {}
         self.dials: list[tuple[str, str]] = []
         """Who dialled which URL: what a test asserts of homes that must not be contacted."""
 
@@ -52,6 +53,10 @@ class VirtualNetwork:
     def dialer(self, who: str) -> "Dialer":
         """A `transports.mailbox.DialHome` for one peer."""
         return Dialer(self, who)
+
+    def address_of(self, who: str) -> str:
+        """Each peer dials from an internet address of its own."""
+        return self._addresses.setdefault(who, f"198.51.100.{len(self._addresses) + 1}")
 
     def cut_off(self, who: str) -> None:
         """The peer's network is gone: connections die unheard, dials fail."""
