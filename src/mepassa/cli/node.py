@@ -30,7 +30,7 @@ def init(
     data: DataFolder = None,
 ) -> None:
     """Create your account on a home server, in this folder. Prints the recovery phrase once."""
-    from mepassa.client.main import InitConfig, create  # the node loads only where it is needed
+    from mepassa.client.init import InitConfig, create  # the node loads only where it is needed
 
     config = InitConfig(
         data=folder_of(data),

@@ -1,6 +1,7 @@
 """When contacts, lists or states change: links learn whose keys may answer, and the home learns the tokens."""
 
 import asyncio
+from collections.abc import Callable
 
 from mepassa.client.link_identity import DbLinkIdentity
 from mepassa.client.upkeep import Upkeep
@@ -10,6 +11,11 @@ class ContactWatch:
     def __init__(self, identity: DbLinkIdentity, upkeep: Upkeep) -> None:
         self._identity, self._upkeep = identity, upkeep
         self._changed = asyncio.Event()
+        self._others: list[Callable[[], None]] = []
+
+    def also(self, wake: Callable[[], None]) -> None:
+        """Call that, too, after each refresh."""
+        self._others.append(wake)
 
     def changed(self) -> None:
         """To be called on the event loop, after the commit."""
@@ -21,4 +27,5 @@ class ContactWatch:
             await self._changed.wait()
             self._changed.clear()
             await self._identity.refresh()
-            self._upkeep.wake()
+            for wake in (self._upkeep.wake, *self._others):
+                wake()

@@ -1,7 +1,9 @@
 """The connection to our own home: what comes through it, and what the rest of the node is told of it."""
 
+import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from mepassa.client.courier import stored_route
@@ -62,6 +64,9 @@ class HomeService:
         self._ring, self._insecure_home = on_change, insecure_home
         self._connection: MailboxOwnHome | None = None
         self._inbox: Inbox | None = None
+        self.on_document: Callable[[tuple[str, ...]], Awaitable[None]] | None = None
+        """Hears which DHT nodes the home lists, whenever its document was read."""
+        self._asked = asyncio.Event()
 
     def attach(self, connection: MailboxOwnHome, inbox: Inbox) -> None:
         """The two that need us to be made first."""
@@ -90,6 +95,7 @@ class HomeService:
         log.info("home.logged_in")
         if self._connection is not None:
             self._upkeep.home_ready(self._connection)
+        self._asked.set()
         self._outbox.retry_now()
         self._paths.home_returned()
         await self._tell()
@@ -104,6 +110,14 @@ class HomeService:
         await self._db.run(lambda tx: tx.append_event(EventKind.HOME))
         self._ring()
 
+    async def run(self) -> None:
+        """Until cancelled: after each log-in the home's signed document is read."""
+        while True:
+            await self._asked.wait()
+            self._asked.clear()
+            with contextlib.suppress(MepassaError):
+                await self.look_at_home()
+
     async def look_at_home(self) -> float:
         """Ask the home for its document now; gives our clock's offset in seconds. Raises what asking raises."""
         found = await fetch_well_known(
@@ -113,4 +127,6 @@ class HomeService:
             insecure_home=self._insecure_home,
         )
         self.state.clock_offset_s = found.clock_offset_s or 0.0
+        if self.on_document is not None:
+            await self.on_document(found.document.bootstrap)
         return self.state.clock_offset_s

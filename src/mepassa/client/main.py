@@ -22,14 +22,13 @@ from mepassa.client.doctor import Doctor
 from mepassa.client.folder import NodeFolder, write_private
 from mepassa.client.home import HomeService, HomeState, Login
 from mepassa.client.inbox import Inbox
-from mepassa.client.init import Created, InitConfig, create
 from mepassa.client.link_identity import DbLinkIdentity
 from mepassa.client.messenger import Messenger
 from mepassa.client.network import look_at_network
 from mepassa.client.outbox import Outbox
 from mepassa.client.paths.service import PathService
 from mepassa.client.paths.signals import SignalBudget, SignalPost
-from mepassa.client.presence import NoPresence, PresenceService
+from mepassa.client.presence import PresenceService
 from mepassa.client.run import Run
 from mepassa.client.settings import INSECURE_HOME, PRIVATE_HOME
 from mepassa.client.transports import Transports
@@ -43,10 +42,10 @@ from mepassa.storage import SqlDb, open_database
 from mepassa.storage.key import KeyPlace, key_place, load_key
 from mepassa.storage.lock import FolderLock
 from mepassa.transports.ice import IceTransport, QuicCertificate
-from mepassa.transports.libp2p import Libp2pConfig, Libp2pTransport, TrioGuest
+from mepassa.transports.libp2p import Libp2pConfig, Libp2pTransport, PresenceClient, TrioGuest
 from mepassa.transports.mailbox import MailboxOwnHome, SealedHomes, WebSocketDialer
 
-__all__ = ["Created", "InitConfig", "NodeConfig", "NodeReady", "create", "needs_passphrase", "run_node"]
+__all__ = ["NodeConfig", "NodeReady", "needs_passphrase", "run_node"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +171,13 @@ async def _build(config: NodeConfig, folder: NodeFolder, db: SqlDb, cleanup: con
     cleanup.push_async_callback(libp2p.stop)
     ice = IceTransport(identity=identity, handler=paths, certificate=QuicCertificate.make(clock.now_ms()))
     cleanup.push_async_callback(ice.stop)
-    presence = PresenceService(db, NoPresence())
+    presence = PresenceService(
+        db, PresenceClient(guest=guest, clock=clock, allow_loopback=config.allow_loopback_paths),
+        listening=lambda: libp2p.listening, sign=identity.sign, direct=lambda: paths.direct,
+        clock=clock, extra_bootstrap=config.bootstrap,
+    )  # fmt: skip
+    home_service.on_document = presence.learn_bootstrap
+    contacts.also(presence.wake)
     transports = Transports(libp2p, ice, presence, home, rules, rng, config.allow_loopback_paths)
     paths.attach(transports, inbox)
 
@@ -183,5 +188,14 @@ async def _build(config: NodeConfig, folder: NodeFolder, db: SqlDb, cleanup: con
         api=LocalApiService(messenger, paths, home, db, gate=gate, doctor=doctor),
         events=EventFeed(db, changes, home, paths.live),
         gate=gate,
-        services=(paths.run, outbox.run, upkeep.run, inbox.run, contacts.run, connection.run, presence.run),
+        services=(
+            paths.run,
+            outbox.run,
+            upkeep.run,
+            inbox.run,
+            contacts.run,
+            connection.run,
+            home_service.run,
+            presence.run,
+        ),
     )

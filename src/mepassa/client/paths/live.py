@@ -12,11 +12,12 @@ NOTABLE_RTT_CHANGE = 0.2
 
 @dataclass(slots=True)
 class LivePath:
-    """One open link. `told_rtt_s` is the round trip that was last told to machine and page."""
+    """One open link. `told_rtt_s`: the round trip that the page was last told; `seen_rtt_s`: that we last looked at."""
 
     number: int
     link: Link
     told_rtt_s: float | None = None
+    seen_rtt_s: float | None = None
 
     @property
     def kind(self) -> RouteKind:
@@ -33,6 +34,11 @@ class LivePath:
             found_by=facts.found_by,
             rtt_ms=None if srtt is None else round(srtt * 1000, 2),
         )
+
+    def pong_came(self) -> bool:
+        """True once for each new measurement: a sign of life, however little the round trip moved."""
+        seen, self.seen_rtt_s = self.seen_rtt_s, self.link.srtt_s
+        return self.seen_rtt_s is not None and self.seen_rtt_s != seen
 
     def rtt_moved(self) -> bool:
         """True once for each notable change; remembers what it answered."""

@@ -190,7 +190,8 @@ class PathService:
         lines = tuple(f"{line}/p2p/{signal.libp2p_peer_id}" for line in signal.libp2p_addresses)
         admitted = admit_multiaddrs(lines, self._rules) if signal.libp2p_peer_id else ()
         addresses = tuple(KnownAddress(line, FoundBy.SIGNAL) for line in admitted)
-        return PeerSide(signal.nat_kind, signal.direct and not signal.relay_only, signal.relay, addresses)
+        direct = signal.direct and not signal.relay_only
+        return PeerSide(signal.nat_kind, direct, signal.relay, addresses, signal.ice_ufrag)
 
     # --- ports: links (LinkHandler) ----------------------------------------------------------------------------------
 
@@ -221,8 +222,9 @@ class PathService:
 
     async def _measure(self) -> None:
         for path in self.live.all():
-            if path.rtt_moved() and path.told_rtt_s is not None:
-                (await self._peer(path.link.peer)).feed(PathMeasured(path.number, path.told_rtt_s))
+            if path.pong_came() and path.seen_rtt_s is not None:
+                (await self._peer(path.link.peer)).feed(PathMeasured(path.number, path.seen_rtt_s))
+            if path.rtt_moved():
                 await self._tell_path(path.link.peer.account)
 
     async def _tell_path(self, account: AccountId) -> None:
