@@ -210,6 +210,7 @@ async def test_switched_off_it_closes_links_and_neither_dials_nor_accepts(guest:
         await ana.dial(bruno)
 
 
+@pytest.mark.slow
 async def test_switched_to_silence_a_message_gets_no_acknowledgement_and_the_path_is_given_up(
     guest: TrioGuest,
 ) -> None:
@@ -265,6 +266,7 @@ async def peer_process(number: int, friend: int) -> AsyncIterator[tuple[asyncio.
         await process.communicate()
 
 
+@pytest.mark.slow
 async def test_a_peer_that_is_killed_or_frozen_is_noticed(guest: TrioGuest) -> None:
     """SIGSTOP through link pings in less than five seconds, SIGKILL through its closed socket."""
     ana, bruno = two_friends()
