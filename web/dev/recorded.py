@@ -24,7 +24,6 @@ from web.dev.scenarios import DIRECT, SCENARIOS, STORED, Life, made_id
 
 DIST = FilePath(__file__).parents[2] / "src" / "mepassa" / "client" / "web_dist"
 HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-cache",
 }
@@ -254,8 +253,9 @@ async def body(request: web.Request, kind: type[T]) -> T:
 class Stage:
     """Holds the scenario that plays now, and the doors by which a test steers it."""
 
-    def __init__(self, scenario: str) -> None:
-        self.now = Recorded(scenario)
+    def __init__(self, now: Recorded, frame_ancestors: str = "'none'") -> None:
+        self.now = now
+        self.headers = {**HEADERS, "Content-Security-Policy": f"default-src 'self'; frame-ancestors {frame_ancestors}"}
 
     async def scenario(self, request: web.Request) -> web.Response:
         old = self.now
@@ -318,12 +318,11 @@ class Stage:
                 await asyncio.sleep(now.life.delay_s)
         response: web.StreamResponse = await handler(request)
         if not response.prepared:
-            response.headers.update(HEADERS)
+            response.headers.update(self.headers)
         return response
 
 
-def make_app(scenario: str) -> web.Application:
-    stage = Stage(scenario)
+def make_app(stage: Stage) -> web.Application:
     app = web.Application(middlewares=[stage.gate])
 
     def door(name: str) -> Any:
@@ -383,7 +382,7 @@ def main() -> None:
     parser.add_argument("--scenario", choices=SCENARIOS, default="daily")
     asked = parser.parse_args()
     try:
-        asyncio.run(serve(asked.port, make_app(asked.scenario)))
+        asyncio.run(serve(asked.port, make_app(Stage(Recorded(asked.scenario)))))
     except KeyboardInterrupt:
         sys.exit(0)
 

@@ -20,7 +20,6 @@ const HINTS = /[\u200e\u200f\u061c]/gu;
  * characters; tags. Joiners are judged by their neighbours, since emoji, Arabic and Indic scripts need them.
  */
 const UNSEEN =
-  // eslint-disable-next-line no-control-regex
   /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b\u200c\u200d\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff0-\ufffb\u{e0000}-\u{e0fff}]/u;
 
 const JOINING_LETTER =
@@ -91,9 +90,13 @@ function withLinks(text: string): Piece[] {
 
 /** Full stops and an unmatched bracket after a link belong to the sentence. */
 function withoutTail(link: string): string {
-  let kept = link.replace(/[.,;:!?…'"]+$/u, "");
-  while (kept.endsWith(")") && kept.split(")").length > kept.split("(").length) kept = kept.slice(0, -1);
-  return kept;
+  let kept = link;
+  for (;;) {
+    const isUnmatched = kept.endsWith(")") && kept.split(")").length > kept.split("(").length;
+    const shorter = isUnmatched ? kept.slice(0, -1) : kept.replace(/[.,;:!?…'"]+$/u, "");
+    if (shorter === kept) return kept;
+    kept = shorter;
+  }
 }
 
 /** Only plain web addresses become links; one that hides its host behind a user name does not. */

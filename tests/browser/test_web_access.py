@@ -1,0 +1,190 @@
+"""Everybody: keyboard alone, screen readers, both languages, both themes, reduced motion, narrow windows."""
+
+import re
+from collections.abc import Callable
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+OpenPage = Callable[..., Page]
+
+
+def violations(page: Page, *rules: str) -> list[str]:
+    """What axe finds by these rules (by all of them when none is named), once nothing moves any more."""
+    page.evaluate("Promise.all(document.getAnimations().map(one => one.finished.catch(() => null)))")
+    result = Axe().run(page, options={"runOnly": list(rules)} if rules else None).response
+    return [
+        f"{one['id']}: {one['help']}: {node['html'][:160]} | {node['failureSummary'][:200]}"
+        for one in result["violations"]
+        for node in one["nodes"]
+    ]
+
+
+Act = Callable[[Page], None]
+
+
+def click(page: Page, name: str) -> None:
+    page.get_by_role("button", name=re.compile(name)).first.click()
+
+
+def press(*names: str) -> Act:
+    """Presses buttons (by the beginning of their name) and rows (`@name`), one after the other; `!` is the last badge."""
+
+    def act(page: Page) -> None:
+        for name in names:
+            if name == "!":
+                page.locator("[data-journey]").last.click()
+            elif name.startswith("@"):
+                page.locator("a.row", has_text=name[1:]).first.click()
+            else:
+                click(page, f"^{name}")
+
+    return act
+
+
+STATES: dict[str, tuple[str, Act]] = {
+    "first run": ("first", press()),
+    "list": ("daily", press()),
+    "conversation": ("daily", press("@Bia")),
+    "route record": ("daily", press("@Caio", "!")),
+    "details": ("daily", press("@Bia", "Detalhes", "Mostrar o número")),
+    "request": ("daily", press("Pedidos", "@")),
+    "add": ("daily", press("Nova conversa")),
+    "invite": ("daily", press("Convidar", "Criar link")),
+    "settings": ("trouble", press("Ajustes")),
+    "trouble": ("trouble", press("@Otto")),
+    "hostile": ("odd", press("@")),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("state", STATES)
+def test_axe_finds_nothing_in_either_theme(open_page: OpenPage, state: str, width: int) -> None:
+    """The second theme differs in nothing but colour, so it is looked at for contrast alone."""
+    scenario, reach = STATES[state]
+    page = open_page(scenario, width=width, height=800, theme="light")
+    reach(page)
+    found = violations(page)
+    page.emulate_media(color_scheme="dark")
+    found += [f"dark: {line}" for line in violations(page, "color-contrast")]
+    assert not found, "\n".join(found)
+
+
+def test_a_conversation_by_keyboard_alone(open_page: OpenPage) -> None:
+    page = open_page()
+    page.keyboard.press("Control+K")
+    expect(page.get_by_label("Buscar pelo nome")).to_be_focused()
+    page.keyboard.type("caio")
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Mensagem para Caio Mendes")).to_be_focused()
+    page.keyboard.type("Sem mouse")
+    page.keyboard.press("Enter")
+    expect(page.locator(".bubble.mine", has_text="Sem mouse")).to_be_visible()
+
+    page.keyboard.press("Shift+Tab")  # the newest message's badge
+    expect(page.locator("[data-journey]").last).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(page.locator("[data-journey]").nth(-2)).to_be_focused()
+    page.keyboard.press("Enter")
+    record = page.get_by_role("dialog", name="Como esta mensagem viajou")
+    expect(record).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(record).to_have_count(0)
+    expect(page.locator("[data-journey]").nth(-2)).to_be_focused()
+
+    heading = page.locator("header .title")
+    page.keyboard.press("Alt+ArrowDown")
+    expect(heading).to_have_text("Bia")
+    page.keyboard.press("Alt+ArrowUp")
+    expect(heading).to_have_text("Caio Mendes")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("heading", name="Escolha uma conversa")).to_be_visible()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Atalhos do teclado")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_request_is_accepted_by_keyboard_alone(open_page: OpenPage) -> None:
+    page = open_page()
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.innerText.includes('Pedidos')"):
+            break
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    expect(page.locator("a.row", has_text="Tomás")).to_be_focused()
+    page.keyboard.press("Enter")
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.innerText.trim() === 'Aceitar'"):
+            break
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Mensagem para Tomás Lima")).to_be_visible()
+
+
+def test_a_dialog_gives_the_focus_back(open_page: OpenPage) -> None:
+    page = open_page()
+    button = page.get_by_role("button", name="Nova conversa")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_label("Link do MePassa")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(button).to_be_focused()
+
+
+def test_language_and_theme_change_at_once_and_stay(open_page: OpenPage) -> None:
+    page = open_page()
+    click(page, "^Ajustes")
+    page.get_by_label("English").check()
+    expect(page.get_by_role("dialog", name="Settings")).to_be_visible()
+    page.get_by_label("Dark").check()
+    assert page.evaluate("getComputedStyle(document.documentElement).colorScheme") == "dark"
+    page.reload()
+    expect(page.get_by_role("heading", name="Chats", exact=True)).to_be_visible()
+    assert page.evaluate("document.documentElement.lang") == "en"
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.locator("a.row", has_text="Bia").click()
+    expect(page.get_by_text("2 new messages")).to_be_visible()
+
+
+def test_below_760_pixels_there_is_one_column_with_a_way_back(open_page: OpenPage) -> None:
+    page = open_page(width=360, height=740)
+    expect(page.get_by_label("Mensagem para")).to_have_count(0)
+    page.locator("a.row", has_text="Bia").click()
+    expect(page.get_by_label("Mensagem para Bia")).to_be_visible()
+    expect(page.locator("a.row")).to_have_count(0)
+    page.go_back()
+    expect(page.locator("a.row", has_text="Bia")).to_be_visible()
+    page.locator("a.row", has_text="Caio").click()
+    page.get_by_role("button", name="Voltar").click()
+    expect(page.locator("a.row", has_text="Bia")).to_be_visible()
+
+
+def test_what_is_touched_is_large_enough(open_page: OpenPage) -> None:
+    page = open_page(width=360, height=740)
+    page.locator("a.row", has_text="Bia").click()
+    page.get_by_label("Mensagem para Bia").wait_for()
+    sizes = page.locator("header .round, form .send, textarea").evaluate_all(
+        "all => all.map(one => Math.min(one.offsetWidth, one.offsetHeight))"
+    )
+    assert sizes
+    assert all(size >= 44 for size in sizes), sizes
+
+
+def test_nothing_moves_when_less_motion_is_wanted(open_page: OpenPage) -> None:
+    page = open_page(reduced_motion="reduce")
+    page.locator("a.row", has_text="Bia").click()
+    page.get_by_label("Mensagem para Bia").fill("parado")
+    page.keyboard.press("Enter")
+    page.locator("[data-journey]").first.click()
+    assert page.evaluate("document.getAnimations().length") == 0
+
+
+def test_the_page_says_its_state_before_anybody_asks(open_page: OpenPage) -> None:
+    """The title counts what waits; the reader's ear hears new messages of the open chat."""
+    page = open_page()
+    expect(page).to_have_title("(6) Ana · MePassa")
