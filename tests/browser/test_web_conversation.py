@@ -215,6 +215,17 @@ def test_older_messages_come_as_one_scrolls_and_the_view_stays_still(open_page: 
         expect(bubbles).to_have_count(read + 50)
         assert messages.evaluate("element => element.scrollTop") > 400, f"{first} jumped away"
     expect(bubbles.first).to_contain_text("Mensagem número 0")
+    messages.evaluate("element => { element.scrollTop = 0 }")
     expect(page.get_by_text("Aqui começa a conversa com Bia.")).to_be_attached()
     page.get_by_role("button", name="Ir para o fim").click()
     expect(page.locator(".bubble", has_text="Mensagem número 399")).to_be_in_viewport()
+
+
+def test_an_alarm_stays_until_it_is_waved_away(open_page: OpenPage, recorded: Any) -> None:
+    page = open_page()
+    open_chat(page, "Bia")
+    recorded.ask("/dev/event", {"type": "alarm", "chat_id": BIA, "note": "DeviceListForkError"})
+    alarm = page.get_by_text("duas listas de aparelhos diferentes de Bia")
+    expect(alarm).to_be_visible()
+    page.get_by_role("alert").get_by_role("button", name="Fechar").click()
+    expect(alarm).to_have_count(0)

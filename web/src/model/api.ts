@@ -6,7 +6,7 @@
 export type ErrorBody = { code: string; message: string; field: string | null };
 export type Home = { url: string; connected: boolean; error: ErrorBody | null };
 export type Me = { account_id: string; device_id: number; name: string; home: Home };
-export type Health = { ok: boolean; home: Home; problems: ErrorBody[] };
+export type Health = { ok: boolean; home: Home; problems: ErrorBody[]; waiting: number };
 
 export type ChatState = "requested" | "request" | "accepted" | "blocked";
 export type Policy = "auto" | "direct_only" | "hide_my_ip" | "data_saver";
@@ -66,8 +66,10 @@ export type StatusEvent = {
 export type PathEvent = { type: "path"; seq: number; chat_id: string; path: Path | null };
 export type ChatEvent = { type: "chat"; seq: number; chat: Chat };
 export type HomeEvent = { type: "home"; seq: number; home: Home };
+/** Something that a person must know; `note` is a stable word. */
+export type AlarmEvent = { type: "alarm"; seq: number; chat_id: string | null; note: string };
 export type ResetEvent = { type: "reset" };
-export type Event = MessageEvent | StatusEvent | PathEvent | ChatEvent | HomeEvent | ResetEvent;
+export type Event = MessageEvent | StatusEvent | PathEvent | ChatEvent | HomeEvent | AlarmEvent | ResetEvent;
 
 export const MAX_TEXT_BYTES = 16_384;
 /** Until the other side has accepted. */

@@ -1,6 +1,6 @@
 /** Errors by code, in the reader's language: what happened, what it means, what to do. */
 
-import { ApiError } from "./api";
+import { ApiError, type AlarmEvent } from "./api";
 import { isWordKey, t } from "./words.svelte";
 
 /** One sentence for a person. A code without own words shows the node's sentence. */
@@ -11,4 +11,10 @@ export function sentence(error: { code: string; message: string }): string {
 
 export function asApiError(error: unknown): ApiError {
   return error instanceof ApiError ? error : new ApiError({ code: "unknown", message: String(error), field: null });
+}
+
+/** What an alarm says; `name` is the contact's, when it is about one. */
+export function alarmWords(alarm: AlarmEvent, name: string): string {
+  const key = `alarm.${alarm.note}`;
+  return t(isWordKey(key) ? key : "alarm.other", { name });
 }

@@ -1,6 +1,6 @@
 /** Everything the page knows of its node: who one is, the chats, the connection; fed by reads and events. */
 
-import type { Chat, ErrorBody, Home, Me, NodeApi } from "./api";
+import type { AlarmEvent, Chat, ErrorBody, Home, Me, NodeApi } from "./api";
 import { Conversation, type World } from "./conversation.svelte";
 import { asApiError } from "./errors";
 import { EventStream, type StreamEvent, type StreamWorld } from "./stream";
@@ -21,6 +21,8 @@ export class Node {
   home = $state.raw<Home | null>(null);
   problems = $state.raw<readonly ErrorBody[]>([]);
   conversations = $state.raw<readonly Conversation[]>([]);
+  /** What a person must know, until they have waved it away. */
+  alarms = $state.raw<readonly AlarmEvent[]>([]);
   /** The last incoming message, for the screen reader's ear. */
   heard = $state.raw<{ chatId: string; messageId: string } | null>(null);
 
@@ -84,6 +86,10 @@ export class Node {
     return this.conversations
       .filter((one) => states.includes(one.chat.state))
       .sort((one, other) => other.lastAtMs - one.lastAtMs || plainLine(one.chat.name).localeCompare(plainLine(other.chat.name)));
+  }
+
+  dismissAlarm(seq: number): void {
+    this.alarms = this.alarms.filter((one) => one.seq !== seq);
   }
 
   // --- reading ---
@@ -165,6 +171,8 @@ export class Node {
         const one = this.find(event.message.chat_id);
         one?.receiveMessage(event.message);
         if (one && !one.isMine(event.message)) this.heard = { chatId: one.id, messageId: event.message.id };
+        // A message that was sent again takes the place of the one that could not be opened, which nobody announces.
+        if (one?.messages.some((message) => message.content.kind === "unreadable")) void one.readNewest().catch(() => undefined);
         break;
       }
       case "status":
@@ -184,6 +192,9 @@ export class Node {
       case "home":
         this.home = event.home;
         void this.#readProblems();
+        break;
+      case "alarm":
+        this.alarms = [...this.alarms.filter((one) => one.chat_id !== event.chat_id || one.note !== event.note), event];
         break;
       case "other":
         break;
