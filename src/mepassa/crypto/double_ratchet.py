@@ -66,7 +66,10 @@ class RatchetState:
     spqr: SpqrState
 
     def chain_of(self, ratchet_key: bytes) -> ReceivingChain | None:
-        return next((chain for chain in self.receiving if chain.ratchet_key == ratchet_key), None)
+        for chain in self.receiving:
+            if chain.ratchet_key == ratchet_key:
+                return chain
+        return None
 
     def write(self, out: Writer) -> None:
         out.raw(self.root_key)
@@ -173,7 +176,8 @@ def decrypt(
         receiving = (moved, *state.receiving[: MAX_RECEIVING_CHAINS - 1])
         sending = SendingChain(key_pair, chain_key, 0)
         return RatchetState(root_key, sending, previous_chain_length, receiving, spqr), plaintext
-    receiving = tuple(moved if old is chain else old for old in state.receiving)
+    place = state.receiving.index(chain)
+    receiving = (*state.receiving[:place], moved, *state.receiving[place + 1 :])
     return RatchetState(root_key, state.sending, state.previous_chain_length, receiving, spqr), plaintext
 
 

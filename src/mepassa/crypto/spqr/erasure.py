@@ -23,6 +23,10 @@ _LOG_OF_ZERO = 2 * ORDER
 """A logarithm so large that any product with it falls into the zeros at the end of the exponent table."""
 
 
+BLOCK = 16
+"""Parity chunks that are computed at a time; a side that hears nothing back sends one after the other."""
+
+
 @cache
 def _tables() -> tuple[NDArray[np.uint16], Words]:
     """(exponents, logarithms): exponents repeat once, then zeros, so that a sum of two logarithms needs no test.
@@ -81,14 +85,17 @@ def _prepared(message: bytes) -> tuple[Words, Words]:
     return points, np.where(words == 0, _LOG_OF_ZERO, scaled)
 
 
-def _parity(message: bytes, number: int) -> bytes:
-    """Chunk `number`, which is not below n: Lagrange at one place."""
+@lru_cache(maxsize=64)
+def _parity_block(message: bytes, block: int) -> tuple[bytes, ...]:
+    """Chunks 16·block .. 16·block+15 by Lagrange, in one go: nearly as cheap as one. Those below n are not meant."""
     exponents, logarithms = _tables()
     points, scaled = _prepared(message)
-    differences = logarithms.take(points ^ number)
-    coefficients = (differences.sum() - differences) % ORDER
-    products = exponents.take(coefficients[:, None] + scaled)
-    return bytes(np.bitwise_xor.reduce(products, axis=0).tobytes())
+    wanted = np.arange(BLOCK * block, BLOCK * (block + 1))
+    differences = logarithms.take(wanted[:, None] ^ points[None, :])
+    coefficients = (differences.sum(1)[:, None] - differences) % ORDER
+    products = exponents.take(coefficients[:, :, None] + scaled[None, :, :])
+    chunks = np.bitwise_xor.reduce(products, axis=1).tobytes()
+    return tuple(chunks[start : start + CHUNK_BYTES] for start in range(0, len(chunks), CHUNK_BYTES))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +113,7 @@ class Encoder:
         start = number * CHUNK_BYTES
         if start < len(self.message):
             return Chunk(number, self.message[start : start + CHUNK_BYTES])
-        return Chunk(number, _parity(self.message, number))
+        return Chunk(number, _parity_block(self.message, number // BLOCK)[number % BLOCK])
 
     def write(self, out: Writer) -> None:
         out.block(self.message)
