@@ -56,16 +56,15 @@ class Reader:
         self._data, self._position = data, 0
 
     def uint(self, limit: int = 2**64 - 1) -> int:
+        data, position = self._data, self._position
         number = shift = 0
-        for _ in range(10):
-            if self._position >= len(self._data):
-                raise CorruptRecordError
-            byte = self._data[self._position]
-            self._position += 1
+        for byte in data[position : position + 10]:
+            position += 1
             number |= (byte & 0x7F) << shift
             if byte < 0x80:
                 if number > limit:
                     raise CorruptRecordError
+                self._position = position
                 return number
             shift += 7
         raise CorruptRecordError
