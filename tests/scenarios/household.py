@@ -383,7 +383,7 @@ async def befriend(one: Peer, two: Peer) -> None:
     await one.house.at_rest()
 
 
-def furnish(folder: Path, names: tuple[str, ...] = ("ana", "beto")) -> None:
+def furnish(folder: Path, names: tuple[str, ...] = ("ana", "beto"), *, friends: bool = True) -> None:
     """A folder with a home and friends, everyone with everyone, all switched off: copied, it begins many stories."""
     house = House(folder, seed=0)
 
@@ -391,7 +391,7 @@ def furnish(folder: Path, names: tuple[str, ...] = ("ana", "beto")) -> None:
         await house.start_home()
         peers = [await house.move_in(name) for name in names]
         for place, one in enumerate(peers):
-            for two in peers[:place]:
+            for two in peers[:place] if friends else ():
                 await befriend(one, two)
 
     house.run(scenario)

@@ -5,6 +5,7 @@ nothing of it runs again, its file is reopened a second later by a new life.
 """
 
 import asyncio
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,12 +14,14 @@ import pytest
 
 from mepassa.client.inbox import Arrival, Inbox
 from mepassa.model.envelope import SealedEnvelope
-from mepassa.model.errors import MepassaError
+from mepassa.model.errors import MepassaError, TransientError
 from mepassa.model.status import MessageStatus
-from mepassa.ports.stores import MessageKind
+from mepassa.ports.stores import InviteKind, MessageKind
 from tests.scenarios.household import Peer, copied, everyone_home
 
 FEWEST_POINTS = 100
+STRIDE = int(os.environ.get("MEPASSA_STRIDE", "7"))
+"""Every so many steps of a first contact are tried; MEPASSA_STRIDE=1 tries all."""
 TEXT = "uma vez só"
 
 
@@ -135,3 +138,66 @@ def test_an_inbox_that_acknowledges_before_its_commit_is_caught(two_friends: Pat
             assert ending.shown == ()
             return
     pytest.fail("a message acknowledged before it was committed was never lost: the simulator proves nothing")
+
+
+@pytest.mark.slow
+def test_a_crash_at_any_step_of_a_first_contact_ends_in_a_friendship(two_strangers: Path, tmp_path: Path) -> None:
+    seed = 11
+    calm = first_contact(two_strangers, tmp_path / "calm", seed, None)
+    assert calm.is_right, calm
+    points = points_of(calm)[::STRIDE]
+    wrong = [
+        (point, ending)
+        for point in points
+        if not (ending := first_contact(two_strangers, tmp_path / "story", seed, point)).is_right
+    ]
+    print(f"crash points: {len(points)} of {len(points_of(calm))} (seed {seed})")
+    assert wrong == []
+
+
+def first_contact(template: Path, folder: Path, seed: int, crash: tuple[str, int] | None) -> Ending:
+    """Ana adds Beto by his link and writes; he accepts and answers; one of them crashes at one step."""
+    house = copied(template, folder, seed)
+
+    async def scenario() -> Ending:
+        ana, beto = await everyone_home(house, "ana", "beto")
+        link = (await beto.ask(lambda messenger: messenger.create_invite(InviteKind.LINK))).link
+        before = dict(house.world.steps)
+        if crash is not None:
+            house.peers[crash[0]].crash_at_step(crash[1])
+        await add(ana, link)
+        await ana.send(beto, TEXT)
+        try:
+            await house.until(lambda: bool(beto.inbox(ana)), within_s=900)
+            account = ana.account
+            await beto.ask(lambda messenger: messenger.accept(account))
+            await house.until(lambda: ana.statuses(beto) == [MessageStatus.DELIVERED], within_s=900)
+            await read(beto, ana)
+            await house.until(lambda: ana.statuses(beto) == [MessageStatus.READ], within_s=900)
+            await house.at_rest(within_s=900)
+        except TimeoutError:
+            pass
+        steps = {name: house.world.steps[name] - before[name] for name in ("ana", "beto")}
+        return Ending(
+            steps=steps,
+            crashed=house.crashes,
+            shown=tuple(beto.inbox(ana)),
+            strange=tuple(kind for kind in beto.shown(ana) + ana.shown(beto) if kind is not MessageKind.TEXT),
+            statuses=tuple(ana.statuses(beto)),
+            left_over=len(ana.outbox()) + len(beto.outbox()),
+        )
+
+    try:
+        return house.run(scenario)
+    finally:
+        shutil.rmtree(folder)
+
+
+async def add(peer: Peer, link: str) -> None:
+    """As often as it takes: the home may be out of reach for a moment, and limits how often it is asked."""
+    while True:
+        try:
+            await peer.ask(lambda messenger: messenger.add_contact(link))
+            return
+        except TransientError:
+            await asyncio.sleep(5)

@@ -97,7 +97,8 @@ class Inbox:
             if received.list_wanted:
                 self._want(received.account)
             self._outbox.wake(received.account)
-            self._on_contacts()
+            if received.contacts_changed:
+                self._on_contacts()
         if received.fate is not Fate.SEEN_BEFORE:
             log.debug("envelope.taken", extra={"fate": received.fate.value})
             self._on_change()

@@ -74,6 +74,8 @@ class Received:
     account: AccountId | None = None
     list_wanted: bool = False
     """A newer device list of `account` should be fetched."""
+    contacts_changed: bool = False
+    """Keys, tokens, states or what is asked for may be others now: whoever tells homes and links should look."""
 
 
 def receive(
@@ -134,7 +136,7 @@ def _from_contact(
         opened = _open(tx, own, unsealed, now_ms, rng)
     except DecryptionError:
         could_not_open(tx, contact, unsealed, envelope, now_ms, rng)
-        return Received(Fate.COULD_NOT_OPEN, contact.account)
+        return Received(Fate.COULD_NOT_OPEN, contact.account, contacts_changed=True)
     _keep_session(tx, unsealed.sender, opened)
     try:
         content = decode_content(opened.plaintext)
@@ -148,7 +150,13 @@ def _from_contact(
         return dropped
     _take(tx, contact, unsealed.sender, content, arrival, now_ms, rng)
     contact = tx.contact(contact.account) or contact
-    return Received(Fate.OPENED, contact.account, list_wanted=wants_list(contact))
+    keys = isinstance(content.body, ContactAccepted | ProfileKey | PresenceKey)
+    return Received(
+        Fate.OPENED,
+        contact.account,
+        list_wanted=wants_list(contact),
+        contacts_changed=keys or content.introduction is not None,
+    )
 
 
 def _from_stranger(
@@ -187,7 +195,7 @@ def _from_stranger(
     _keep_session(tx, unsealed.sender, opened)
     if isinstance(content.body, Text | Hello):
         _take(tx, contact, unsealed.sender, content, arrival, now_ms, rng)
-    return Received(Fate.OPENED, contact.account)
+    return Received(Fate.OPENED, contact.account, contacts_changed=True)
 
 
 def _plaintext(tx: Tx, contact: Contact, unsealed: Unsealed, now_ms: Timestamp, rng: Rng) -> Received:
