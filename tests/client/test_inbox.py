@@ -16,8 +16,8 @@ from mepassa.model.ids import AccountId, Address, EnvelopeId
 from mepassa.model.prekeys import PrekeyUpload
 from mepassa.ports.mailbox import DepositOutcome, FetchedAccount, HomeAddress, RecipientHome, SignalOutcome, TokenRecord
 from mepassa.testing import LoopClock, ManualClock, SeededRng, World
+from tests.protocol.device_lists import alarms, become_second_device
 from tests.protocol.phones import STORED, Phone, befriend
-from tests.protocol.test_device_lists import alarms, become_second_device
 
 
 class Directory:

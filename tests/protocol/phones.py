@@ -149,7 +149,9 @@ class Phone:
         return sent
 
     def taken(self, row: OutboxRow, event: StatusEvent, route: Route) -> None:
-        self.db.run_now(lambda tx: delivery.record_taken(tx, row.id, row.to, row.message_id, event, route))
+        assert row.envelope is not None
+        envelope_id = row.envelope.id
+        self.db.run_now(lambda tx: delivery.record_taken(tx, row.id, envelope_id, row.to, row.message_id, event, route))
 
     def take(self, envelope: SealedEnvelope, route: Route = STORED, *, list_is_fresh: bool = False) -> Received:
         return self.db.run_now(

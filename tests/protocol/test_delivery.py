@@ -217,7 +217,7 @@ def test_sending_again_is_a_new_envelope_with_the_same_message_id(pair: Pair) ->
     ana, beto = pair
     sent = ana.write(beto, "de novo")
     (first,) = ana.post(beto)
-    with pytest.raises(AssertionError):
+    with pytest.raises(ConflictError):
         ana.db.run_now(lambda tx: delivery.send_again(tx, sent.id, ana.now, ana.rng))
     ana.clock.advance(days=14)
     ana.db.run_now(lambda tx: delivery.expire_due(tx, ana.now))

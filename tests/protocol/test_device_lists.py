@@ -2,68 +2,21 @@
 
 from dataclasses import replace
 
-import msgspec
 import pytest
 
-from mepassa.identity import IdentityKeyPair, RootKey, decode_device_list, next_version, sign_device_list
-from mepassa.model.device_list import DeviceEntry, DeviceList, SignedDeviceList
+from mepassa.identity import IdentityKeyPair, decode_device_list
+from mepassa.model.device_list import DeviceEntry, SignedDeviceList
 from mepassa.model.errors import DeviceListForkError, SignatureError
-from mepassa.model.ids import Address
 from mepassa.model.secret import SecretBytes
-from mepassa.ports.stores import EventKind, Tx
 from mepassa.protocol.devices import learn_list, listed_devices, wants_list
 from mepassa.protocol.inbound import Fate
-from mepassa.protocol.sealing import issue_device_certificate
+from tests.protocol.device_lists import alarms, become_second_device, next_list
 from tests.protocol.phones import Phone, befriend
-
-
-def next_list(phone: Phone, *extra: DeviceEntry, drop: int | None = None, **changes: object) -> SignedDeviceList:
-    """The phone's next list, signed by its root."""
-    own = phone.db.run_now(lambda tx: tx.own())
-    assert own.root_seed is not None
-    old = decode_device_list(own.device_list.body)
-    fresh = DeviceList(
-        version=next_version(old.version, phone.now),
-        previous_hash=own.device_list.hash,
-        devices=(*(entry for entry in old.devices if entry.device != drop), *extra),
-        home_url=old.home_url,
-        home_key=old.home_key,
-    )
-    return sign_device_list(RootKey(own.root_seed), msgspec.structs.replace(fresh, **changes))
-
-
-def become_second_device(phone: Phone) -> SignedDeviceList:
-    """The phone goes on as device 2 with a new key, which only the returned list names."""
-    own = phone.own
-    assert own.root_seed is not None
-    key = IdentityKeyPair(SecretBytes(phone.rng.token(32)))
-    signed = next_list(phone, DeviceEntry(2, key.public, 99))
-    phone.own = replace(
-        own,
-        address=Address(own.address.account, 2),
-        device_seed=key.seed,
-        identity_key=key.public,
-        registration_id=99,
-        device_certificate=issue_device_certificate(RootKey(own.root_seed), 2, key.public),
-        device_list=signed,
-        list_version=decode_device_list(signed.body).version,
-    )
-
-    def work(tx: Tx) -> None:
-        tx.put_own(phone.own)
-        tx.put_setting("sender-certificate", None)
-
-    phone.db.run_now(work)
-    return signed
 
 
 def learn(phone: Phone, other: Phone, signed: SignedDeviceList) -> int:
     contact = phone.contact(other)
     return phone.db.run_now(lambda tx: learn_list(tx, contact, signed)).list_version
-
-
-def alarms(phone: Phone) -> list[str | None]:
-    return [event.note for event in phone.db.run_now(lambda tx: tx.events_after(0)) if event.kind is EventKind.ALARM]
 
 
 def test_a_newer_list_counts_and_a_new_device_is_told(ana: Phone, beto: Phone) -> None:

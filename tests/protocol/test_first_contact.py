@@ -16,6 +16,7 @@ from mepassa.ports.stores import InviteKind, OutboxKind, PrekeyKind
 from mepassa.protocol import contacts, outbound
 from mepassa.protocol.inbound import MAX_REQUEST_TEXTS, Fate
 from mepassa.wire.content import decode_content
+from tests.protocol.device_lists import next_list
 from tests.protocol.phones import ELSEWHERE, HOME, Phone, befriend, settle
 
 MakePhone = Callable[..., Phone]
@@ -265,6 +266,19 @@ def test_a_stranger_whose_card_names_another_home_than_the_list_is_dropped(
         key = HomeKeyPair(SecretBytes(b"x" * 32)).public
         card = Card("https://evil.test", key, said.card.root_key, said.card.name)
         return Introduction(card, said.device_list, said.profile_key, said.invite_token)
+
+    assert forge(ana, beto, monkeypatch, change) is Fate.DROPPED
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "https://a.test/path", "file:///etc/passwd", "https://ana@a.test"])
+def test_a_stranger_whose_home_is_no_address_is_dropped(
+    ana: Phone, beto: Phone, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    signed = next_list(ana, home_url=url)
+
+    def change(said: Introduction) -> Introduction:
+        card = Card(url, said.card.home_key, said.card.root_key, said.card.name)
+        return Introduction(card, signed, said.profile_key, said.invite_token)
 
     assert forge(ana, beto, monkeypatch, change) is Fate.DROPPED
 

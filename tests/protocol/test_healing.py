@@ -16,7 +16,8 @@ from mepassa.protocol.inbound import Fate
 from mepassa.protocol.own_prekeys import pending_upload, stock_up
 from mepassa.protocol.sealing import ResendRequest, open_sealed, seal, seal_plaintext
 from mepassa.protocol.session import MessageType, SessionRecord, archive
-from tests.protocol.phones import DIRECT, Phone, befriend, settle
+from mepassa.protocol.status import StatusEvent
+from tests.protocol.phones import DIRECT, STORED, Phone, befriend, settle
 
 
 @pytest.fixture
@@ -201,6 +202,22 @@ def test_resets_are_one_a_minute_and_twenty_a_day(pair: Pair) -> None:
         resets.append(ana.db.run_now(lambda tx: tx.resets_since(beto.address, Timestamp(0))))
     assert resets[:4] == [1, 1, 2, 2]
     assert resets[-1] == 20
+
+
+def test_what_was_sealed_anew_under_way_is_not_taken_for_brought(pair: Pair) -> None:
+    """A deposit of the old envelope is reported after a reset has unsealed its row: the row stays and goes out anew."""
+    ana, beto = pair
+    ana.write(beto, "um")
+    (first,) = ana.post(beto)
+    sent = ana.write(beto, "dois")
+    (under_way,) = ana.ready(beto)
+    row = ana.db.run_now(lambda tx: tx.sent(first.id))
+    assert row is not None
+    ana.take(request_from(beto, ana, first.id, row.ratchet_key))
+    ana.taken(under_way, StatusEvent.DEPOSIT_SYNCED, STORED)
+    assert sent.id in {entry.message_id for entry in ana.outbox()}
+    settle(ana, beto)
+    assert beto.texts(ana)[-1] == "dois"
 
 
 def test_the_asker_changes_no_session(pair: Pair) -> None:

@@ -79,7 +79,7 @@ def test_nothing_in_the_files_is_readable(tmp_path: Path, key: SecretBytes) -> N
         assert b"chegou" not in data
         assert b"secret-name" not in data
         assert b"SQLite format 3" not in data
-    assert (tmp_path / "m.db").stat().st_mode & 0o777 == 0o600
+        assert path.stat().st_mode & 0o777 == 0o600
     db.close()
 
 

@@ -54,7 +54,8 @@ def test_the_keyring_keeps_it_and_the_file_only_says_so(tmp_path: Path) -> None:
     keyring = MemoryKeyring()
     key = make_key(tmp_path, Dice(), keyring=keyring)
     assert load_key(tmp_path, keyring=keyring) == key
-    assert (tmp_path / "database-key").read_bytes() == b"keyring\n"
+    assert key.expose() not in (tmp_path / "database-key").read_bytes()
+    assert key_place(tmp_path) is KeyPlace.KEYRING
     for other in (None, MemoryKeyring()):
         with pytest.raises(WrongPassphraseError):
             load_key(tmp_path, keyring=other)

@@ -174,7 +174,9 @@ class Outbox:
         now_ms, error = self._clock.now_ms(), ""
 
         def taken(event: StatusEvent, taken_by: Sent | Stored) -> Callable[[Tx], None]:
-            return lambda tx: delivery.record_taken(tx, item.row_id, item.to, item.message_id, event, taken_by.route)
+            return lambda tx: delivery.record_taken(
+                tx, item.row_id, item.envelope.id, item.to, item.message_id, event, taken_by.route
+            )
 
         match outcome:
             case Sent():

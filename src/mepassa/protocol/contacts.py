@@ -30,6 +30,7 @@ from mepassa.protocol.devices import learn_list
 from mepassa.protocol.outbound import Draft, address, address_renewed, drop_rows, make_content
 from mepassa.protocol.receipts import release_held
 from mepassa.protocol.tokens import previous_keys, rotate_profile
+from mepassa.wire.card import check_home_url
 from mepassa.wire.content import decode_content
 
 MAX_PENDING_REQUESTS = 50
@@ -138,6 +139,7 @@ def check_introduction(introduction: Introduction | None, account: AccountId) ->
     if account_id(card.root_key) != account:
         raise SignatureError("A stranger's card belongs to another account.")
     devices = verify_device_list(card.root_key, introduction.device_list)
+    check_home_url(devices.home_url)
     if (devices.home_url, devices.home_key) != (card.home_url, card.home_key):
         raise MalformedError("A stranger's card names another home than its device list.")
     return devices

@@ -11,7 +11,7 @@ from mepassa.model.errors import (
     TextTooLongError,
     UnlistedDeviceError,
 )
-from mepassa.model.ids import AccountId, Address, MessageId, Timestamp
+from mepassa.model.ids import AccountId, Address, EnvelopeId, MessageId, Timestamp
 from mepassa.model.route import Route
 from mepassa.model.status import ChatState, MessageStatus
 from mepassa.ports.mailbox import FetchedAccount
@@ -85,6 +85,8 @@ def send_again(tx: Tx, message_id: MessageId, now_ms: Timestamp, rng: Rng, *, st
     """A failed message once more: new envelopes, the same message id. Raises `NotFoundError` or `ConflictError`."""
     row = _own_message(tx, message_id)
     contact = require(tx, row.chat)
+    if row.status is not MessageStatus.FAILED:
+        raise ConflictError("Only a message that has failed is sent again.")
     _check_text(contact, row.text)
     row = replace(row, status=move(row.status, StatusEvent.SENT_AGAIN), expires_ms=Timestamp(now_ms + EXPIRY_MS))
     tx.update_message(row)
@@ -110,10 +112,21 @@ def send_by_server(tx: Tx, message_id: MessageId, now_ms: Timestamp, rng: Rng) -
 
 
 def record_taken(
-    tx: Tx, row_id: int, to: Address, message_id: MessageId | None, event: StatusEvent, route: Route
+    tx: Tx,
+    row_id: int,
+    envelope_id: EnvelopeId,
+    to: Address,
+    message_id: MessageId | None,
+    event: StatusEvent,
+    route: Route,
 ) -> None:
-    """The envelope is with the recipient's device or its home: the row's work is done, the message rises."""
-    tx.delete_outbox(row_id)
+    """The envelope is with the recipient's device or its home: the row's work is done, the message rises.
+
+    A row that was sealed anew meanwhile (its session has been reset) stays: that envelope has not been brought yet.
+    """
+    waiting = tx.outbox_row(row_id)
+    if waiting is not None and waiting.envelope is not None and waiting.envelope.id == envelope_id:
+        tx.delete_outbox(row_id)
     row = tx.message(message_id) if message_id is not None else None
     if row is None or row.chat != to.account or row.sender == to.account:
         return

@@ -10,6 +10,7 @@ from mepassa.model.ids import Address
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.stores import Contact, EventKind, Tx
 from mepassa.protocol.session import RemoteDevice
+from mepassa.wire.card import check_home_url
 
 
 def listed_devices(contact: Contact) -> DeviceList | None:
@@ -30,6 +31,7 @@ def learn_list(tx: Tx, contact: Contact, offered: SignedDeviceList) -> Contact:
     different lists of one version; the latter is the caller's to tell (`alarm_fork`).
     """
     devices = verify_device_list(contact.root_key, offered)
+    check_home_url(devices.home_url)
     try:
         newer = supersedes(contact.device_list, offered)
     except DeviceListStaleError:

@@ -1,5 +1,6 @@
 """One SQLCipher connection and its one kind of use: a function run as a transaction."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,14 +26,15 @@ class Connection:
             raise WrongPassphraseError
         if not create and not path.exists():
             raise NotInitialisedError
+        if create:
+            # Before SQLite makes it: the journal beside it takes over the mode.
+            os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._raw: Any = sqlcipher3.connect(str(path), isolation_level=None, check_same_thread=False)
         try:
             self._open(key, synchronous)
         except BaseException:
             self._raw.close()
             raise
-        if create:
-            path.chmod(0o600)
 
     def _open(self, key: SecretBytes, synchronous: str) -> None:
         # The log level first: with a wrong key SQLCipher otherwise writes to stderr.

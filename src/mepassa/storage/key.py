@@ -1,6 +1,6 @@
 """The database key at rest: in the system's keyring, else wrapped by a passphrase, else plain in a 0600 file.
 
-`database-key` in the data folder says which: `keyring\\n` · `passphrase\\n` + salt 16 + nonce 12 + sealed key 48 ·
+`database-key` in the data folder says which: `keyring\\n` + the entry's name 16 · `passphrase\\n` + salt 16 + nonce 12 + sealed key 48 ·
 `plain\\n` + key 32. Argon2id with 64 MiB, t = 3, p = 4 (0.1 s), AES-256-GCM-SIV with the first line as associated data.
 """
 
@@ -21,7 +21,7 @@ from mepassa.storage.errors import StorageError
 KEY_BYTES = 32
 FILE_NAME = "database-key"
 SERVICE = "mepassa"
-_SALT, _NONCE, _SEALED = 16, 12, KEY_BYTES + 16
+_SALT, _NONCE, _SEALED, _ENTRY = 16, 12, KEY_BYTES + 16, 16
 
 
 class KeyPlace(StrEnum):
@@ -62,8 +62,9 @@ def make_key(
         sealed = AESGCMSIV(_stretch(passphrase, salt)).encrypt(nonce, key.expose(), _line(KeyPlace.PASSPHRASE))
         _write(path, _line(KeyPlace.PASSPHRASE) + salt + nonce + sealed)
     elif keyring is not None:
-        keyring.set_password(SERVICE, _name(folder), key.expose().hex())
-        _write(path, _line(KeyPlace.KEYRING))
+        entry = rng.token(_ENTRY)  # not the folder's path: a folder may be moved
+        keyring.set_password(SERVICE, entry.hex(), key.expose().hex())
+        _write(path, _line(KeyPlace.KEYRING) + entry)
     else:
         _write(path, _line(KeyPlace.PLAIN_FILE) + key.expose())
     return key
@@ -87,7 +88,7 @@ def load_key(folder: Path, *, passphrase: SecretBytes | None = None, keyring: Ke
             except InvalidTag as error:
                 raise WrongPassphraseError from error
         case KeyPlace.KEYRING:
-            found = keyring.get_password(SERVICE, _name(folder)) if keyring is not None else None
+            found = keyring.get_password(SERVICE, rest.hex()) if keyring is not None else None
             try:
                 key = bytes.fromhex(found or "")
             except ValueError:
@@ -105,10 +106,6 @@ def _stretch(passphrase: SecretBytes, salt: bytes) -> bytes:
 
 def _line(place: KeyPlace) -> bytes:
     return place.value.encode() + b"\n"
-
-
-def _name(folder: Path) -> str:
-    return str(folder.resolve())
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -132,7 +129,7 @@ def _read(folder: Path) -> tuple[KeyPlace, bytes]:
     except FileNotFoundError as error:
         raise NotInitialisedError from error
     for place, size in (
-        (KeyPlace.KEYRING, 0),
+        (KeyPlace.KEYRING, _ENTRY),
         (KeyPlace.PASSPHRASE, _SALT + _NONCE + _SEALED),
         (KeyPlace.PLAIN_FILE, KEY_BYTES),
     ):
