@@ -15,6 +15,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     rollupOptions: { input: ["index.html", "demo.html"] },
   },
-  server: { proxy: { "/api": { target: api, ws: true, changeOrigin: true } } },
+  // One host for page and node: the node's cookie counts for every port of 127.0.0.1, and it checks where one comes from.
+  server: { host: "127.0.0.1", proxy: { "/api": { target: api, ws: true, changeOrigin: true, headers: { Origin: api } } } },
   test: { include: ["tests/**/*.test.ts"], environment: "node" },
 });

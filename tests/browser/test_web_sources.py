@@ -1,5 +1,6 @@
 """The page's sources: strict types, the model's own tests, and the same contract as the API's."""
 
+import json
 import os
 import re
 from pathlib import Path
@@ -47,6 +48,20 @@ def test_no_markup_is_inserted_anywhere() -> None:
     for path in (WEB / "src").rglob("*"):
         if path.suffix in {".svelte", ".ts"}:
             assert not re.search(r"\{@html|innerHTML|insertAdjacentHTML|document\.write", path.read_text()), path
+
+
+def test_every_word_is_used() -> None:
+    """A key stands in a source as it is, by its stem (plurals), or as the beginning of a template (`error.${code}`)."""
+    sources = "".join(path.read_text() for path in (WEB / "src").rglob("*") if path.suffix in {".ts", ".svelte"})
+
+    def is_used(key: str) -> bool:
+        stem = re.sub(r"\.(one|other)$", "", key)
+        parts = key.split(".")
+        templates = [f"`{'.'.join(parts[:at])}.${{" for at in range(1, len(parts))]
+        return any(sign in sources for sign in (f'"{key}"', f'"{stem}"', *templates))
+
+    unused = [key for key in json.loads((WEB / "src/words/pt-BR.json").read_text()) if not is_used(key)]
+    assert not unused
 
 
 def fields_in_typescript() -> dict[str, set[str]]:
