@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from mepassa.model.ids import AttemptId
+from mepassa.model.ids import AccountId, Address, AttemptId, EnvelopeId
 from mepassa.model.route import NatKind, Policy, RouteKind
 from mepassa.routing import (
     AddressesLearnt,
@@ -22,6 +22,7 @@ from mepassa.routing import (
     EndAttempt,
     EnvelopeDone,
     EnvelopeKind,
+    EnvelopeQueued,
     EnvelopeReceived,
     Gather,
     HomeReturned,
@@ -33,11 +34,13 @@ from mepassa.routing import (
     OwnNatLearnt,
     PathClosed,
     PathMeasured,
+    PathOpened,
     PathsAllowed,
     PeerSide,
     PolicyChanged,
     PresenceAnswered,
     Report,
+    RoutingMachine,
     Send,
     SendAcknowledged,
     SendByServer,
@@ -48,6 +51,7 @@ from mepassa.routing import (
     StartIce,
     Waiting,
 )
+from mepassa.routing.times import ACK_MIN_S
 from tests.routing.router import HOME_ADDRESS, OFFER, SIGNAL_ADDRESS, Router, envelope, only, times_of
 
 STORED, AWAY = DepositResult.STORED, DepositResult.HOME_UNREACHABLE
@@ -667,3 +671,15 @@ def test_describe_says_how_things_stand_without_names() -> None:
     assert said["waiting"] == 1
     assert said["paths"] == [("relayed", 0.05, True)]
     assert envelope(1).hex() not in repr(said)
+
+
+def test_a_twin_that_falls_unused_beside_a_live_path_puts_no_attempt_off() -> None:
+    """docs/protocol/routing.md: libp2p and ICE may both win; the end of one of them says nothing about the network."""
+    machine = RoutingMachine(Address(AccountId(bytes(16)), 1), dice=lambda: 0.99)
+    machine.receive(PathOpened(1, RouteKind.DIRECT, 0.01), 0.0)
+    machine.receive(PathOpened(2, RouteKind.DIRECT, 0.01), 0.1)
+    machine.receive(PathClosed(2), 0.2)
+    machine.receive(EnvelopeQueued(EnvelopeId(bytes(16)), EnvelopeKind.PERSON), 0.3)
+    machine.actions()
+    machine.handle_timeout(0.3 + ACK_MIN_S + 0.01)  # no acknowledgement: the path is silent
+    assert any(isinstance(action, SendSignal) for action in machine.actions())

@@ -10,7 +10,7 @@ from mepassa.client.outbox import Outbox
 from mepassa.model.device_list import SignedDeviceList
 from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.errors import DeviceListForkError, MepassaError, UnlistedDeviceError
-from mepassa.model.ids import AccountId, EnvelopeId
+from mepassa.model.ids import AccountId, Address, EnvelopeId
 from mepassa.ports.clock import Clock
 from mepassa.ports.db import Db
 from mepassa.ports.mailbox import OwnHome
@@ -53,11 +53,12 @@ class Inbox:
         rng: Rng,
         on_change: Callable[[], None] = lambda: None,
         on_contacts: Callable[[], None] = lambda: None,
+        on_alive: Callable[[Address], None] = lambda _device: None,
     ) -> None:
         """`on_change`: something may be new on the screen. `on_contacts`: keys, lists, tokens or states changed."""
         self._db, self._homes, self._own_home = db, homes, own_home
         self._clock, self._rng, self._outbox = clock, rng, outbox
-        self._on_change, self._on_contacts = on_change, on_contacts
+        self._on_change, self._on_contacts, self._on_alive = on_change, on_contacts, on_alive
         self._waiting: dict[AccountId, _Waiting] = {}
         self._wanted = asyncio.Event()
 
@@ -99,6 +100,8 @@ class Inbox:
             self._outbox.wake(received.account)
             if received.contacts_changed:
                 self._on_contacts()
+        if received.alive is not None:
+            self._on_alive(received.alive)
         if received.fate is not Fate.SEEN_BEFORE:
             log.debug("envelope.taken", extra={"fate": received.fate.value})
             self._on_change()

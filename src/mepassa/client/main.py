@@ -151,7 +151,7 @@ async def _build(config: NodeConfig, folder: NodeFolder, db: SqlDb, cleanup: con
     home_service = HomeService(home, db, outbox, paths, upkeep, on_change=changes.ring, insecure_home=insecure_home)
     inbox = Inbox(
         db, homes, outbox, own_home=home_service.own_home, clock=clock, rng=rng,
-        on_change=changes.ring, on_contacts=contacts.changed,
+        on_change=changes.ring, on_contacts=contacts.changed, on_alive=paths.heard,
     )  # fmt: skip
     messenger = Messenger(
         db, homes, outbox, upkeep, clock=clock, rng=rng, on_change=changes.ring, on_contacts=contacts.changed

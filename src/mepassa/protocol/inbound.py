@@ -68,12 +68,18 @@ class Fate(StrEnum):
     """From a device that our list does not name: neither opened nor acknowledged until the list was asked for."""
 
 
+ALIVE_MS = 10_000
+"""How old an envelope's content may be to show that its sender is online: a receipt's delay and the way, and some more."""
+
+
 @dataclass(frozen=True, slots=True)
 class Received:
     fate: Fate
     account: AccountId | None = None
     list_wanted: bool = False
     """A newer device list of `account` should be fetched."""
+    alive: Address | None = None
+    """The device that wrote this only a moment ago: it is online now, however this came."""
     contacts_changed: bool = False
     """Keys, tokens, states or what is asked for may be others now: whoever tells homes and links should look."""
 
@@ -156,6 +162,7 @@ def _from_contact(
         contact.account,
         list_wanted=wants_list(contact),
         contacts_changed=keys or content.introduction is not None,
+        alive=unsealed.sender if abs(now_ms - content.sent_at_ms) <= ALIVE_MS else None,
     )
 
 

@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import msgspec
+
 from mepassa.model.content import Receipt, ReceiptEntry, ReceiptKind
 from mepassa.model.ids import AccountId, Address, MessageId, Timestamp
 from mepassa.model.route import Route, RouteKind
@@ -71,7 +73,7 @@ def _lift(tx: Tx, row: MessageRow, event: StatusEvent, route: Route | None) -> N
     lifted = replace(row, status=move(row.status, event))
     if lifted.status is not row.status:
         if row.status is not MessageStatus.DELIVERED:
-            lifted = replace(lifted, route=route or row.route)
+            lifted = replace(lifted, route=_told(route, row.route))
         tx.update_message(lifted)
         tx.append_event(EventKind.STATUS, chat=row.chat, message_id=row.id)
 
@@ -109,3 +111,11 @@ def _append(tx: Tx, row: OutboxRow, kind: ReceiptKind, entries: tuple[ReceiptEnt
     longer = rewrite(content, body=Receipt(kind, (*body.entries, *fresh)))
     tx.update_outbox(replace(row, content=encode_content(longer)))
     return True
+
+
+def _told(route: Route | None, ours: Route | None) -> Route | None:
+    """The recipient says who carried the copy; how the path was found only the side that opened it may know."""
+    if route is None or ours is None or route.found_by is not None:
+        return route or ours
+    same_path = (route.kind, route.transport) == (ours.kind, ours.transport)
+    return msgspec.structs.replace(route, found_by=ours.found_by) if same_path else route

@@ -380,8 +380,9 @@ class RoutingMachine:
         for item in self._outbox:
             item.in_flight.pop(number, None)
             item.lapsed.pop(number, None)
-        if not path.proven and not path.closing:
+        if not path.proven and not path.closing and not any(self._paths):
             # It opened and fell without carrying anything: the next attempt waits, or this would go round for ever.
+            # Beside another path it was a twin that one side has given up.
             self._failures += 1
             self._next_attempt_at = now + backoff_s(self._failures, self._dice())
 

@@ -7,6 +7,7 @@ import signal
 import sys
 import tempfile
 import webbrowser
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from mepassa.cli.demo.page import serving
 from mepassa.cli.demo.show import Show
 from mepassa.cli.demo.stage import Stage
 from mepassa.cli.demo.tour import StepResult
+from mepassa.cli.logs import LogLevel
 from mepassa.cli.speech import pick, say
 
 
@@ -23,20 +25,24 @@ def demo(
     *,
     port: Annotated[int, Parameter(help="Where the demo's page listens (0: a free port).")] = 0,
     headless: Annotated[bool, Parameter(negative="", help="Only the tour, in the terminal; then stop.")] = False,
+    folder: Annotated[
+        Path | None, Parameter(help="Keep data and logs there (default: a folder that goes away).")
+    ] = None,
+    log: Annotated[LogLevel, Parameter(help="How much the programs' logs in that folder say.")] = "warning",
     as_json: Annotated[bool, Parameter(name="--json", negative="", help="One JSON line a step.")] = False,
 ) -> int:
     """A real home server and two real nodes on this machine: see a message take each of the three routes."""
-    return asyncio.run(_demo(port, headless=headless, as_json=as_json))
+    return asyncio.run(_demo(port, folder, log, headless=headless, as_json=as_json))
 
 
-async def _demo(port: int, *, headless: bool, as_json: bool) -> int:
+async def _demo(port: int, folder: Path | None, log: LogLevel, *, headless: bool, as_json: bool) -> int:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt instead
             loop.add_signal_handler(number, stopping.set)
-    with tempfile.TemporaryDirectory(prefix="mepassa-demo-", ignore_cleanup_errors=True) as folder:
-        stage = Stage(Path(folder))
+    with _place(folder) as place:
+        stage = Stage(place, log_level=log)
         show = Show(stage, on_step=_say_json if as_json else _say_step)
         async with contextlib.AsyncExitStack() as cleanup:
             cleanup.push_async_callback(stage.close)
@@ -44,6 +50,16 @@ async def _demo(port: int, *, headless: bool, as_json: bool) -> int:
                 stage.frame_ancestor = await cleanup.enter_async_context(serving(show, port))
                 _invite_to_page(stage.frame_ancestor, as_json=as_json)
             return await _play(show, stopping, stay=not headless)
+
+
+@contextlib.contextmanager
+def _place(folder: Path | None) -> Iterator[Path]:
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder.absolute()
+        return
+    with tempfile.TemporaryDirectory(prefix="mepassa-demo-", ignore_cleanup_errors=True) as made:
+        yield Path(made)
 
 
 async def _play(show: Show, stopping: asyncio.Event, *, stay: bool) -> int:

@@ -30,8 +30,9 @@ async def until(what: str, condition: Callable[[], Awaitable[Any]], *, within_s:
 class Server:
     """The home server: started again, it listens where it listened before."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, log_level: str) -> None:
         self.program = Program("home", folder)
+        self._log_level = log_level
         self._data = folder / "home"
         self._http: aiohttp.ClientSession | None = None
 
@@ -39,7 +40,7 @@ class Server:
         port = self.url.rpartition(":")[2] if self.program.ready else "0"
         await self.program.start(
             "serve", "--data", str(self._data), "--listen", f"127.0.0.1:{port}", "--registration", "open",
-            "--admin", "127.0.0.1:0", "--allow-private-peers", "--log", "info",
+            "--admin", "127.0.0.1:0", "--allow-private-peers", "--log", self._log_level,
         )  # fmt: skip
 
     @property
@@ -65,7 +66,8 @@ class Server:
 class Person:
     """One person's node: its process, its folder, its local API."""
 
-    def __init__(self, who: str, name: str, folder: Path) -> None:
+    def __init__(self, who: str, name: str, folder: Path, log_level: str) -> None:
+        self._log_level = log_level
         self.who, self.name = who, name
         self.program = Program(name.lower(), folder)
         self.data = folder / name.lower()
@@ -98,7 +100,7 @@ class Person:
             f"127.0.0.1:{self._port}",
             "--allow-loopback-paths",
             "--log",
-            "info",
+            self._log_level,
             *frame,
         )
         self.account_id = str(ready["account_id"])
@@ -129,6 +131,7 @@ class Stage:
 
     folder: Path
     frame_ancestor: str | None = None
+    log_level: str = "warning"
     direct: bool = True
     relay: bool = True
     server: Server = field(init=False)
@@ -136,8 +139,9 @@ class Stage:
     beto: Person = field(init=False)
 
     def __post_init__(self) -> None:
-        self.server = Server(self.folder)
-        self.ana, self.beto = Person("a", "Ana", self.folder), Person("b", "Beto", self.folder)
+        self.server = Server(self.folder, self.log_level)
+        self.ana = Person("a", "Ana", self.folder, self.log_level)
+        self.beto = Person("b", "Beto", self.folder, self.log_level)
 
     @property
     def people(self) -> tuple[Person, Person]:

@@ -169,6 +169,11 @@ class PathService:
         for peer in self._peers.values():
             peer.feed(PathsAllowed(direct, relay, how == "close"))
 
+    def heard(self, device: Address) -> None:
+        """An envelope that this device wrote a moment ago was committed: it is online."""
+        if (peer := self._peers.get(device)) is not None:
+            peer.feed(EnvelopeReceived())
+
     async def signal_received(self, sealed: SealedEnvelope) -> None:
         """A signal came through our home; whatever is wrong with it, nothing happens."""
         opened = await self._signals.open(sealed)
@@ -218,7 +223,6 @@ class PathService:
             raise RuntimeError("attach() comes first")
         path = self.live.find(link) or LivePath(0, link)
         await self._inbox.receive(envelope, Arrival(path.route, link.peer))
-        (await self._peer(link.peer)).feed(EnvelopeReceived())
 
     async def _measure(self) -> None:
         for path in self.live.all():

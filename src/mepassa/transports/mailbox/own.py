@@ -50,7 +50,7 @@ from mepassa.wire.wellknown import MAILBOX_PATH
 
 log = logging.getLogger(__name__)
 
-BACKOFF_S = (1.0, 60.0)
+BACKOFF_S = (1.0, 15.0)
 """Full-jitter wait before dialling again: from the first failure to the longest."""
 RUN_INTERVAL_S = 600.0
 """How often the run counter rises while logged in."""
