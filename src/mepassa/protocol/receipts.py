@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import msgspec
-
 from mepassa.model.content import Receipt, ReceiptEntry, ReceiptKind
 from mepassa.model.ids import AccountId, Address, MessageId, Timestamp
 from mepassa.model.route import Route, RouteKind
@@ -118,4 +116,6 @@ def _told(route: Route | None, ours: Route | None) -> Route | None:
     if route is None or ours is None or route.found_by is not None:
         return route or ours
     same_path = (route.kind, route.transport) == (ours.kind, ours.transport)
-    return msgspec.structs.replace(route, found_by=ours.found_by) if same_path else route
+    if not same_path:
+        return route
+    return Route(route.kind, route.transport, route.via, route.address_class, ours.found_by, route.rtt_ms)
