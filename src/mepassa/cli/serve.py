@@ -11,7 +11,7 @@ from mepassa.cli.place import host_and_port
 from mepassa.cli.speech import pick, say
 from mepassa.model.errors import InvalidInputError
 
-ROLES_HELP = "Which parts run: mailbox, directory, relay, bootstrap."
+ROLES_HELP = "Which parts run: mailbox (with the directory), relay, bootstrap."
 
 
 def serve(

@@ -24,13 +24,22 @@ class ProgramFailedError(LocalError):
 class Program:
     """`mepassa COMMAND …` as a child process. `ready` is its ready line; `start` may be called again after `stop`."""
 
-    def __init__(self, name: str, folder: Path) -> None:
+    def __init__(self, name: str, folder: Path, environment: dict[str, str] | None = None) -> None:
+        """`environment`: what the program's environment has besides ours."""
         self.name = name
+        self.environment = environment or {}
         self.ready: dict[str, Any] = {}
         self.starts = 0
         self._log = folder / f"{name}.log"
         self._process: asyncio.subprocess.Process | None = None
         self._drain: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the process last started. Raises `RuntimeError` before that."""
+        if self._process is None:
+            raise RuntimeError("the program has not been started")
+        return self._process.pid
 
     @property
     def running(self) -> bool:
@@ -43,7 +52,7 @@ class Program:
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "mepassa", *arguments, "--json",
                 stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log,
-                start_new_session=os.name != "nt",
+                env={**os.environ, **self.environment}, start_new_session=os.name != "nt",
             )  # fmt: skip
         try:
             line = await asyncio.wait_for(self._stdout().readline(), READY_TIMEOUT_S)
@@ -60,6 +69,7 @@ class Program:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "mepassa", *arguments,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env={**os.environ, **self.environment},
         )  # fmt: skip
         out, err = await process.communicate()
         if process.returncode:
@@ -77,6 +87,16 @@ class Program:
                 self._process.kill()
                 await self._process.wait()
                 raise TransientError(f"{self.name} had to be killed.") from None
+        if self._drain is not None:
+            await self._drain
+            self._drain = None
+
+    async def kill(self) -> None:
+        """SIGKILL: no goodbye of any kind. Does nothing when it has ended."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+            await self._process.wait()
         if self._drain is not None:
             await self._drain
             self._drain = None
