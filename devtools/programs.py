@@ -17,6 +17,7 @@ from mepassa.cli.demo.program import Program
 from mepassa.cli.demo.stage import until
 
 Json = dict[str, Any]
+Query = dict[str, str | int]
 
 WITHIN_S = 60.0
 """How long a condition may take before a test gives up: far above what it takes, so that no timing decides."""
@@ -186,7 +187,7 @@ class NodeProgram:
         return self._http
 
     async def ask(
-        self, method: str, path: str, body: object = None, *, data: bytes | None = None, **query: str | int
+        self, method: str, path: str, body: object = None, *, data: bytes | None = None, query: Query | None = None
     ) -> Answer:
         """One call, whatever it answers."""
         sent: Json = {"data": data} if data is not None else {} if body is None else {"json": body}
@@ -198,7 +199,7 @@ class NodeProgram:
             return Answer(answer.status, found, dict(answer.headers))
 
     async def get(self, path: str, **query: str | int) -> Any:
-        return await self._fine("GET", path, None, **query)
+        return await self._fine("GET", path, None, query)
 
     async def post(self, path: str, body: object = None) -> Any:
         return await self._fine("POST", path, {} if body is None else body)
@@ -206,8 +207,8 @@ class NodeProgram:
     async def put(self, path: str, body: object) -> Any:
         return await self._fine("PUT", path, body)
 
-    async def _fine(self, method: str, path: str, body: object, **query: str | int) -> Any:
-        answer = await self.ask(method, path, body, **query)
+    async def _fine(self, method: str, path: str, body: object, query: Query | None = None) -> Any:
+        answer = await self.ask(method, path, body, query=query)
         assert answer.status in {200, 204}, f"{method} {path}: {answer.status} {answer.body}"
         return answer.body
 
@@ -243,7 +244,7 @@ class NodeProgram:
         """All of them, oldest first."""
         found: list[Json] = []
         while True:
-            before = {"before": found[0]["id"]} if found else {}
+            before: Query = {"before": found[0]["id"]} if found else {}
             page = await self.get(f"/chats/{other.account_id}/messages", limit=1000, **before)
             found = [*page, *found]
             if len(page) < 1000:

@@ -5,10 +5,11 @@ import secrets
 import sys
 from typing import Any
 
-from mepassa.cli.local_api import LocalApi
+from mepassa.cli.local_api import ApiError, LocalApi
 from mepassa.cli.place import DataFolder
-from mepassa.cli.speech import pick, say
+from mepassa.cli.speech import pick, say, say_error
 from mepassa.cli.talk import describe_status, find_chat, printable, talk
+from mepassa.model.errors import MepassaError
 
 
 def chat(who: str, *, data: DataFolder = None) -> None:
@@ -18,10 +19,13 @@ def chat(who: str, *, data: DataFolder = None) -> None:
         found = await find_chat(api, who)
         for message in await api.get(f"/chats/{found['id']}/messages", limit=20):
             say(_line(found, message))
-        async with asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(_watch(api, found))
-            await _type(api, found)
-            watching.cancel()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(_watch(api, found))
+                await _type(api, found)
+                watching.cancel()
+        except* MepassaError as failed:
+            raise failed.exceptions[0] from None
 
     say(pick("Ctrl-D para sair.", "Ctrl-D to leave."))
     talk(data, work)
@@ -43,7 +47,11 @@ async def _type(api: LocalApi, found: dict[str, Any]) -> None:
     loop = asyncio.get_running_loop()
     while line := await loop.run_in_executor(None, sys.stdin.readline):
         if text := line.rstrip("\n"):
-            await api.post(f"/chats/{found['id']}/messages", {"client_id": secrets.token_hex(16), "text": text})
+            body = {"client_id": secrets.token_hex(16), "text": text}
+            try:
+                await api.post(f"/chats/{found['id']}/messages", body)
+            except ApiError as error:
+                say_error(error)
 
 
 def _line(found: dict[str, Any], message: dict[str, Any]) -> str:

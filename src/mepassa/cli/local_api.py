@@ -77,6 +77,8 @@ class LocalApi:
                 async for message in socket:
                     if message.type is aiohttp.WSMsgType.TEXT:
                         yield message.json()
+        except aiohttp.WSServerHandshakeError as error:
+            raise ApiError("UnknownError", f"The node refused to tell events (status {error.status}).", None) from error
         except aiohttp.ClientConnectionError as error:
             raise NodeNotRunningError from error
 
@@ -85,8 +87,11 @@ class LocalApi:
             async with self._session().request(method, f"{self.url}/api/v1{path}", **request) as answer:
                 if answer.status == 204:
                     return None
-                body = await answer.json(content_type=None)
-                if answer.status >= 400:
+                try:
+                    body = await answer.json(content_type=None)
+                except ValueError:
+                    body = None  # not a node's answer
+                if answer.status >= 400 or body is None:
                     raise _refusal(body)
                 return body
         except aiohttp.ClientConnectionError as error:

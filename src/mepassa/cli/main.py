@@ -5,6 +5,7 @@ from importlib.metadata import version
 
 from cyclopts import App, CycloptsError
 
+from mepassa.cli.place import UsageError
 from mepassa.cli.speech import say_error
 from mepassa.model.errors import MepassaError
 
@@ -50,6 +51,9 @@ def run(argv: list[str]) -> int:
     try:
         result = app()(argv, exit_on_error=False, print_error=True)
     except CycloptsError:
+        return WRONG_USAGE
+    except UsageError as error:
+        say_error(error)
         return WRONG_USAGE
     except MepassaError as error:
         say_error(error)

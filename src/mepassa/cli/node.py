@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mepassa.cli.logs import LogLevel, log_to_stderr
-from mepassa.cli.place import DataFolder, folder_of, host_and_port
+from mepassa.cli.place import DataFolder, UsageError, folder_of, host_and_port
 from mepassa.cli.speech import pick, say
 from mepassa.model.errors import InvalidInputError
 from mepassa.model.secret import SecretBytes
@@ -76,10 +76,12 @@ def run(
 
     log_to_stderr(log)
     host, port = host_and_port(api)
+    if host not in {"127.0.0.1", "localhost"}:
+        raise UsageError("The local API listens on this machine only: give --api 127.0.0.1:PORT.", field="api")
     folder = folder_of(data)
     config = NodeConfig(
         data=folder,
-        api_host=host,
+        api_host="127.0.0.1",
         api_port=port,
         passphrase=passphrase_of(passphrase_file, ask=needs_passphrase(folder)),
         allow_loopback_paths=allow_loopback_paths,

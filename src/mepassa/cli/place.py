@@ -22,11 +22,15 @@ def default_folder() -> Path:
 DataFolder = Annotated[Path | None, Parameter(help="The folder of this node (default: the system's own place).")]
 
 
+class UsageError(InvalidInputError):
+    """The command line itself is wrong; exit code 2."""
+
+
 def host_and_port(text: str) -> tuple[str, int]:
-    """ "127.0.0.1:8080" as its two halves. Raises `InvalidInputError`."""
+    """ "127.0.0.1:8080" as its two halves. Raises `UsageError`."""
     host, _, port = text.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise InvalidInputError(f"{text} is not HOST:PORT.")
+        raise UsageError(f"{text} is not HOST:PORT.")
     return host.strip("[]"), int(port)
 
 

@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from mepassa.cli.logs import LogLevel, log_to_stderr
-from mepassa.cli.place import host_and_port
+from mepassa.cli.place import UsageError, host_and_port
 from mepassa.cli.speech import pick, say
-from mepassa.model.errors import InvalidInputError
 
 ROLES_HELP = "Which parts run: mailbox (with the directory), relay, bootstrap."
 
@@ -66,10 +65,10 @@ def serve(
 
 
 def first_and_last(text: str) -> tuple[int, int]:
-    """ "49152-49999" as two ports. Raises `InvalidInputError`."""
+    """ "49152-49999" as two ports. Raises `UsageError`."""
     first, dash, last = text.partition("-")
     if not (dash and first.isascii() and first.isdigit() and last.isascii() and last.isdigit()):
-        raise InvalidInputError("Relay ports are given as FIRST-LAST.", field="relay_ports")
+        raise UsageError("Relay ports are given as FIRST-LAST.", field="relay_ports")
     return int(first), int(last)
 
 

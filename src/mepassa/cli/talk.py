@@ -11,9 +11,10 @@ from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
+from mepassa.cli.diagnosis import diagnosis
 from mepassa.cli.local_api import LocalApi
 from mepassa.cli.place import DataFolder, folder_of
-from mepassa.cli.speech import pick, say
+from mepassa.cli.speech import in_words, pick, say
 from mepassa.model.errors import NotFoundError
 
 T = TypeVar("T")
@@ -37,7 +38,11 @@ async def find_chat(api: LocalApi, who: str) -> dict[str, Any]:
     exact = [chat for chat in chats if chat["id"] == who or chat["name"].casefold() == who.casefold()]
     found = exact or [chat for chat in chats if len(who) >= 4 and chat["id"].startswith(who)]
     if len(found) != 1:
-        sentence = f"No contact is called “{who}”." if not found else f"Several contacts fit “{who}”; use the id."
+        none = pick(f"Nenhum contato se chama “{who}”.", f"No contact is called “{who}”.")
+        several = pick(
+            f"Vários contatos se encaixam em “{who}”; use o id.", f"Several contacts fit “{who}”; use the id."
+        )
+        sentence = several if found else none
         raise NotFoundError(sentence)
     return dict(found[0])
 
@@ -87,7 +92,7 @@ def add(
     if as_json:
         say(json.dumps(chat))
         return
-    name = chat["name"]
+    name = printable(chat["name"])
     say(
         pick(
             f"{name} foi adicionado. Envie a primeira mensagem: ela vai como pedido.",
@@ -102,7 +107,7 @@ def accept(who: str, *, direct: bool = True, data: DataFolder = None) -> None:
     async def work(api: LocalApi) -> str:
         chat = await find_chat(api, who)
         await api.post(f"/chats/{chat['id']}/accept", {"direct": direct})
-        return str(chat["name"])
+        return printable(chat["name"])
 
     name = talk(data, work)
     say(pick(f"Agora você e {name} podem conversar.", f"You and {name} can talk now."))
@@ -199,7 +204,7 @@ def status(*, data: DataFolder = None, as_json: Annotated[bool, Parameter(name="
     if waiting:
         say(pick(f"  {waiting} envelopes esperam para sair", f"  {waiting} envelopes wait to leave"))
     for problem in found["health"]["problems"]:
-        say(f"  ✗ {problem['message']}")
+        say(f"  ✗ {in_words(problem['code'], problem['message'])}")
     for chat in found["chats"]:
         path = chat["path"]
         live = f" · {path['kind']}" if path else ""
@@ -213,7 +218,8 @@ def doctor(*, data: DataFolder = None, as_json: Annotated[bool, Parameter(name="
         say(json.dumps(found))
     else:
         for check in found["checks"]:
-            say(f"{'✓' if check['ok'] else '✗'} {check['sentence']}")
-            if check["advice"]:
-                say(f"    {check['advice']}")
+            sentence, advice = diagnosis(check)
+            say(f"{'✓' if check['ok'] else '✗'} {sentence}")
+            if advice:
+                say(f"    {advice}")
     return 0 if found["ok"] else 1

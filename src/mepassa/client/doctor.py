@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mepassa.client.api.types import Check
-from mepassa.client.home import CLOCK_TOLERANCE_S, HomeState
+from mepassa.client.home import HomeState
 from mepassa.client.paths.meeting import Allowed
 from mepassa.client.paths.reach import Reach
-from mepassa.model.errors import ClockWrongError, MepassaError
+from mepassa.model.errors import MepassaError
 from mepassa.model.route import NatKind
 from mepassa.storage.key import KeyPlace, key_place
 
@@ -56,18 +56,18 @@ class Doctor:
 
     async def _home(self) -> list[Check]:
         try:
-            offset_s = await self.look_at_home()
+            await self.look_at_home()
         except MepassaError as error:
             advice = "Messages go directly where a path exists; the rest waits here and leaves when the home is back."
             return [Check("home", False, error.message, advice)]
-        right = abs(offset_s) <= CLOCK_TOLERANCE_S
-        clock_sentence = "The clock is right." if right else ClockWrongError(offset_s).message
-        clock_advice = None if right else "Turn on the system's automatic date and time."
+        wrong = self.home.clock_error
+        clock_sentence = "The clock is right." if wrong is None else wrong.message
+        clock_advice = None if wrong is None else "Turn on the system's automatic date and time."
         online = Check("home", True, "The home answers.")
         if not self.home.connected:
             reason = "not logged in" if self.home.error is None else self.home.error.message
             online = Check("home", False, f"The home answers, but does not let this device in: {reason}", None)
-        return [online, Check("clock", right, clock_sentence, clock_advice)]
+        return [online, Check("clock", wrong is None, clock_sentence, clock_advice)]
 
     async def _network(self) -> list[Check]:
         agent = await self.reach.gather(Allowed(direct=True, relay=True))

@@ -12,7 +12,7 @@ from mepassa.client.outbox import Outbox
 from mepassa.client.paths.service import PathService
 from mepassa.client.upkeep import Upkeep
 from mepassa.model.envelope import SealedEnvelope
-from mepassa.model.errors import MepassaError
+from mepassa.model.errors import ClockWrongError, DiskFullError, MepassaError
 from mepassa.model.ids import Address
 from mepassa.ports.clock import SystemClock
 from mepassa.ports.db import Db
@@ -24,6 +24,10 @@ log = logging.getLogger("mepassa.home")
 
 CLOCK_TOLERANCE_S = 60.0
 """Beyond this the person is told: signals are refused at ten minutes, certificates and receipts carry the time."""
+CLOCK_LOOK_EVERY_S = 60.0
+"""How often a clock that is wrong is looked at again."""
+FULL_DISK_PAUSE_S = 5.0
+"""Between two tries to keep what the home delivers."""
 
 
 @dataclass
@@ -32,9 +36,21 @@ class HomeState:
 
     address: HomeAddress
     connected: bool = False
-    error: MepassaError | None = None
     clock_offset_s: float = 0.0
     turn: TurnCredentials | None = None
+    trouble: Callable[[], MepassaError | None] = lambda: None
+    """Why there is no log-in now, as the connection knows it."""
+
+    @property
+    def error(self) -> MepassaError | None:
+        """None while connected, and before the first try has ended."""
+        return None if self.connected else self.trouble()
+
+    @property
+    def clock_error(self) -> ClockWrongError | None:
+        """The clock's fault, when the home's date was last seen too far from ours."""
+        wrong = abs(self.clock_offset_s) > CLOCK_TOLERANCE_S
+        return ClockWrongError(self.clock_offset_s) if wrong else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +87,7 @@ class HomeService:
     def attach(self, connection: MailboxOwnHome, inbox: Inbox) -> None:
         """The two that need us to be made first."""
         self._connection, self._inbox = connection, inbox
+        self.state.trouble = lambda: connection.trouble
 
     def own_home(self) -> OwnHome | None:
         """The logged-in connection, or None while the home is away."""
@@ -79,7 +96,17 @@ class HomeService:
     async def envelope_delivered(self, envelope: SealedEnvelope) -> None:
         if self._inbox is None:
             raise RuntimeError("attach() comes first")
-        await self._inbox.receive(envelope, Arrival(stored_route(self.state.address)))
+        arrival = Arrival(stored_route(self.state.address))
+        while True:
+            try:
+                await self._inbox.receive(envelope, arrival)
+            except DiskFullError:
+                # What is not acknowledged comes again only at the next log-in, so this one is held until there is room;
+                # the rest waits behind it at the home, which gets no credit meanwhile.
+                log.warning("home.disk_full")
+                await asyncio.sleep(FULL_DISK_PAUSE_S)
+            else:
+                return
 
     async def signal_received(self, sealed: SealedEnvelope) -> None:
         await self._paths.signal_received(sealed)
@@ -89,7 +116,7 @@ class HomeService:
         self._upkeep.prekeys_low(one_time_left, kyber_left)
 
     async def logged_in(self, turn: TurnCredentials | None) -> None:
-        self.state.connected, self.state.error, self.state.turn = True, None, turn
+        self.state.connected, self.state.turn = True, turn
         if self._connection is not None:
             self.state.clock_offset_s = self._connection.clock_offset_s or 0.0
         log.info("home.logged_in")
@@ -107,16 +134,27 @@ class HomeService:
             await self._tell()
 
     async def _tell(self) -> None:
-        await self._db.run(lambda tx: tx.append_event(EventKind.HOME))
+        with contextlib.suppress(DiskFullError):  # the state is told all the same, to whoever asks
+            await self._db.run(lambda tx: tx.append_event(EventKind.HOME))
         self._ring()
 
     async def run(self) -> None:
-        """Until cancelled: after each log-in the home's signed document is read."""
+        """Until cancelled: after each log-in the home's signed document is read, and again while the clock is wrong."""
         while True:
-            await self._asked.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(CLOCK_LOOK_EVERY_S if self.state.clock_error else None):
+                    await self._asked.wait()
             self._asked.clear()
             with contextlib.suppress(MepassaError):
                 await self.look_at_home()
+
+    async def check_clock(self) -> None:
+        """Raises `ClockWrongError`, after a fresh look: the person may have set it right meanwhile."""
+        if self.state.clock_error is not None:
+            with contextlib.suppress(MepassaError):
+                await self.look_at_home()
+        if (error := self.state.clock_error) is not None:
+            raise error
 
     async def look_at_home(self) -> float:
         """Ask the home for its document now; gives our clock's offset in seconds. Raises what asking raises."""

@@ -9,7 +9,7 @@ from mepassa.client.courier import Homes
 from mepassa.client.outbox import Outbox
 from mepassa.model.device_list import SignedDeviceList
 from mepassa.model.envelope import SealedEnvelope
-from mepassa.model.errors import DeviceListForkError, MepassaError, UnlistedDeviceError
+from mepassa.model.errors import DeviceListForkError, DiskFullError, MepassaError, UnlistedDeviceError
 from mepassa.model.ids import AccountId, Address, EnvelopeId
 from mepassa.ports.clock import Clock
 from mepassa.ports.db import Db
@@ -85,7 +85,11 @@ class Inbox:
             self._wanted.clear()
             for account, waiting in list(self._waiting.items()):
                 if waiting.wanted and self._may_fetch(waiting):
-                    await self._fetch(account, waiting)
+                    try:
+                        await self._fetch(account, waiting)
+                    except DiskFullError:
+                        waiting.wanted = True
+                        log.warning("inbox.disk_full")
             wait_s = FETCH_EVERY_S if any(waiting.wanted for waiting in self._waiting.values()) else None
             try:
                 async with asyncio.timeout(wait_s):

@@ -1,6 +1,7 @@
 """`mepassa init`: an account in a fresh folder, registered at its home."""
 
 import asyncio
+import contextlib
 import socket
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,12 @@ from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.rng import Rng, SystemRng
 from mepassa.storage import open_database
 from mepassa.storage.key import FILE_NAME, Keyring, make_key
+from mepassa.storage.lock import FILE_NAME as LOCK_NAME
 from mepassa.storage.lock import FolderLock
 from mepassa.transports.mailbox import Registration, WebSocketDialer, fetch_well_known, register
+
+DRAFT_NAME = "node.db.new"
+"""The database until the home knows the account: a folder with a `node.db` has a whole account."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +57,39 @@ async def create(config: InitConfig) -> Created:
     if abs(offset_s := known.clock_offset_s or 0.0) > CLOCK_TOLERANCE_S:
         raise ClockWrongError(offset_s)
     home = HomeAddress(config.home_url.rstrip("/"), known.document.home_key)
-    folder = NodeFolder(config.data)
+    folder, made_here = NodeFolder(config.data), not config.data.exists()
     folder.make()
+    draft = folder.root / DRAFT_NAME
     with FolderLock(folder.root):
         if folder.database.exists():
             raise ConflictError("This folder has an account already; choose another folder.")
-        key = make_key(folder.root, rng, passphrase=config.passphrase, keyring=_keyring(config))
+        if draft.exists():  # an earlier try was killed
+            _remove(folder, draft)
         try:
-            return await _create(config, folder, key, home, clock=clock, rng=rng)
+            draft.touch(0o600)
+            key = make_key(folder.root, rng, passphrase=config.passphrase, keyring=_keyring(config))
+            created = await _create(config, folder, draft, key, home, clock=clock, rng=rng)
+            draft.replace(folder.database)
         except BaseException:
-            for leftover in (folder.database, folder.root / FILE_NAME, *folder.root.glob("node.db-*")):
-                leftover.unlink(missing_ok=True)
+            _remove(folder, draft)
+            (folder.root / LOCK_NAME).unlink(missing_ok=True)
+            if made_here:
+                with contextlib.suppress(OSError):  # somebody put something into it meanwhile
+                    folder.root.rmdir()
             raise
+    return created
+
+
+def _remove(folder: NodeFolder, draft: Path) -> None:
+    """What a try that came to nothing has left. The draft goes last: while it is there, the rest is known to be ours."""
+    for leftover in (*folder.root.glob(f"{DRAFT_NAME}-*"), folder.root / FILE_NAME, folder.token_file, draft):
+        leftover.unlink(missing_ok=True)
 
 
 async def _create(
-    config: InitConfig, folder: NodeFolder, key: SecretBytes, home: HomeAddress, *, clock: Clock, rng: Rng
+    config: InitConfig, folder: NodeFolder, draft: Path, key: SecretBytes, home: HomeAddress, *, clock: Clock, rng: Rng
 ) -> Created:
-    db = await open_database(folder.database, key, create=True)
+    db = await open_database(draft, key, create=True)
     dialer = WebSocketDialer(insecure_home=config.insecure_home, private_homes=True)
     try:
         made = await create_account(db, home=home, name=config.name.strip(), clock=clock, rng=rng)

@@ -154,8 +154,9 @@ async def _build(config: NodeConfig, folder: NodeFolder, db: SqlDb, cleanup: con
         on_change=changes.ring, on_contacts=contacts.changed, on_alive=paths.heard,
     )  # fmt: skip
     messenger = Messenger(
-        db, homes, outbox, upkeep, clock=clock, rng=rng, on_change=changes.ring, on_contacts=contacts.changed
-    )
+        db, homes, outbox, upkeep, clock=clock, rng=rng, on_change=changes.ring, on_contacts=contacts.changed,
+        check_clock=home_service.check_clock,
+    )  # fmt: skip
     login = Login(own.address, Run(db, clock=clock, rng=rng), identity.sign)
     connection = MailboxOwnHome(own_sockets, own.home, login, home_service, clock=clock, rng=rng)
     home_service.attach(connection, inbox)

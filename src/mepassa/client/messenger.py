@@ -1,6 +1,6 @@
 """What a person can ask of this node: every command is one transaction, then whoever acts on it is woken."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from mepassa.client.courier import Homes
@@ -30,6 +30,10 @@ class InviteLink:
     scheme_link: str
 
 
+async def _right() -> None:
+    """A clock that nobody doubts."""
+
+
 class Messenger:
     """Raises classes of `model.errors`; every message is a sentence for the person."""
 
@@ -44,8 +48,13 @@ class Messenger:
         rng: Rng,
         on_change: Callable[[], None] = lambda: None,
         on_contacts: Callable[[], None] = lambda: None,
+        check_clock: Callable[[], Awaitable[None]] = _right,
     ) -> None:
-        """`on_change`: the event log has grown. `on_contacts`: keys, tokens, lists or states may have changed."""
+        """`on_change`: the event log has grown. `on_contacts`: keys, tokens, lists or states may have changed.
+
+        `check_clock` raises `ClockWrongError`.
+        """
+        self._check_clock = check_clock
         self._db, self._homes, self._outbox, self._upkeep = db, homes, outbox, upkeep
         self._clock, self._rng = clock, rng
         self._on_change, self._on_contacts = on_change, on_contacts
@@ -149,11 +158,12 @@ class Messenger:
 
     async def add_contact(self, link: str, *, direct: bool = True) -> Contact:
         """Ask the card's home who that is, then make the chat. Raises also `HomeUnreachableError`, `TokenRefusedError`,
-        `SignatureError`: then nothing was kept."""
+        `SignatureError`, `ClockWrongError`: then nothing was kept."""
         try:
             card = decode_link(link)
         except MalformedError as error:
             raise InvalidInputError(error.message, field="link") from error
+        await self._check_clock()
         own = await self.me()
         account = contacts.check_card(own, card, direct=direct)
         known = await self._db.run(lambda tx: tx.contact(account))

@@ -7,6 +7,8 @@ from types import TracebackType
 
 from mepassa.model.errors import FolderInUseError
 
+FILE_NAME = "lock"
+
 if sys.platform == "win32":
     import msvcrt
 
@@ -26,7 +28,7 @@ class FolderLock:
     """Held from construction until `release` (or the end of the process). Raises `FolderInUseError`."""
 
     def __init__(self, folder: Path) -> None:
-        self._fd: int | None = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        self._fd: int | None = os.open(folder / FILE_NAME, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             _take(self._fd)
         except OSError as error:

@@ -6,14 +6,14 @@ from typing import Any
 import msgspec
 
 from mepassa.client.api.router import Endpoint
-from mepassa.client.api.types import ErrorAnswer
+from mepassa.client.api.types import ErrorAnswer, Event
 
 REF = "#/components/schemas/{name}"
 
 
 def openapi(endpoints: list[Endpoint], *, version: str, prefix: str) -> dict[str, Any]:
     """The whole document. Every endpoint may answer with the error object at any 4xx or 5xx status."""
-    kinds: list[Any] = [ErrorAnswer]
+    kinds: list[Any] = [ErrorAnswer, Event]
     for endpoint in endpoints:
         kinds += [kind for kind in (endpoint.body_type, endpoint.response_type) if kind is not None]
         kinds += list(endpoint.path_types.values()) + [kind for kind, _default in endpoint.query_types.values()]
@@ -22,6 +22,8 @@ def openapi(endpoints: list[Endpoint], *, version: str, prefix: str) -> dict[str
     paths: dict[str, Any] = {}
     for endpoint in endpoints:
         paths.setdefault(endpoint.path, {})[endpoint.method.lower()] = _operation(endpoint, found)
+    paths["/events"] = {"get": _events(found[repr(Event)])}
+    paths["/openapi.json"] = {"get": _OWN_OPERATION}
     return {
         "openapi": "3.1.0",
         "info": {"title": "MePassa local API", "version": version},
@@ -53,6 +55,23 @@ def _operation(endpoint: Endpoint, found: dict[str, Any]) -> dict[str, Any]:
     for status in ("4XX", "5XX"):
         operation["responses"][status] = {"description": "Refused.", "content": _json(found[repr(ErrorAnswer)])}
     return operation
+
+
+_OWN_OPERATION = {
+    "summary": "This document.",
+    "parameters": [],
+    "responses": {"200": {"description": "Done.", "content": {"application/json": {"schema": {"type": "object"}}}}},
+}
+
+
+def _events(event: Any) -> dict[str, Any]:
+    """OpenAPI has no word for WebSockets: the answer that switches to one shows what each text frame holds."""
+    after = {"name": "after", "in": "query", "required": False, "schema": {"type": "integer", "minimum": 0}}
+    return {
+        "summary": "A WebSocket of events behind `after`, or from now on; each text frame is one event.",
+        "parameters": [after],
+        "responses": {"101": {"description": "Events follow, one a text frame.", "content": _json(event)}},
+    }
 
 
 def _json(schema: Any) -> dict[str, Any]:

@@ -15,7 +15,7 @@ def render_error(error: MepassaError) -> types.ErrorBody:
 
 
 def render_home(state: HomeState) -> types.Home:
-    error = None if state.error is None or state.connected else render_error(state.error)
+    error = None if state.error is None else render_error(state.error)
     return types.Home(url=state.address.url, connected=state.connected, error=error)
 
 

@@ -9,6 +9,7 @@ value is decoded by msgspec from the annotated type, so a handler never sees a w
 """
 
 import inspect
+import logging
 import types
 import typing
 from collections.abc import Awaitable, Callable, Iterator
@@ -26,6 +27,8 @@ MAX_BODY_BYTES = 128 * 1024
 """A request body: a 16 KiB text escaped to six bytes a character fits, little else does."""
 
 Handler = Callable[..., Awaitable[Any]]
+log = logging.getLogger("mepassa.api")
+
 F = typing.TypeVar("F", bound=Handler)
 
 _ENCODER = msgspec.json.Encoder()
@@ -44,6 +47,12 @@ class Endpoint:
     """name -> (type, default); a default of `inspect.Parameter.empty` means required."""
     body_type: Any = None
     response_type: Any = None
+
+
+class InternalError(MepassaError):
+    """Our bug: the person gets a sentence, the log the place."""
+
+    sentence = "Something went wrong inside MePassa; its log says where."
 
 
 def _marker(method: str, path: str) -> Callable[[F], F]:
@@ -114,7 +123,7 @@ def add_routes(app: web.Application, prefix: str, endpoints: list[Endpoint]) -> 
 
 
 def _dispatcher(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    body_decoder = msgspec.json.Decoder(endpoint.body_type, strict=False) if endpoint.body_type else None
+    body_decoder = msgspec.json.Decoder(endpoint.body_type) if endpoint.body_type else None
 
     async def dispatch(request: web.Request) -> web.StreamResponse:
         try:
@@ -124,6 +133,9 @@ def _dispatcher(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.Str
             result = await endpoint.handler(**arguments)
         except MepassaError as error:
             return problem_response(error)
+        except Exception:
+            log.exception("api.handler_failed", extra={"method": endpoint.method, "path": endpoint.path})
+            return problem_response(InternalError())
         if result is None:
             return web.Response(status=HTTPStatus.NO_CONTENT)
         return web.Response(body=_ENCODER.encode(result), content_type="application/json")

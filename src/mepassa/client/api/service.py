@@ -11,10 +11,10 @@ from mepassa.client.api.render import render_chat, render_error, render_home, re
 from mepassa.client.api.router import delete, get, post, put
 from mepassa.client.api.types import Hex16
 from mepassa.client.doctor import Doctor
-from mepassa.client.home import CLOCK_TOLERANCE_S, HomeState
+from mepassa.client.home import HomeState
 from mepassa.client.messenger import Messenger
 from mepassa.client.paths.service import PathService
-from mepassa.model.errors import ClockWrongError, InvalidInputError, UnsupportedError
+from mepassa.model.errors import InvalidInputError, UnsupportedError
 from mepassa.model.ids import AccountId, MessageId
 from mepassa.ports.db import Db
 from mepassa.ports.stores import Contact, InviteKind, Tx
@@ -42,9 +42,8 @@ class LocalApiService:
     @get("/health")
     async def health(self) -> types.Health:
         """Whether anything needs the person: the clock, the home, the disk."""
-        problems = [] if self._home.error is None else [render_error(self._home.error)]
-        if abs(self._home.clock_offset_s) > CLOCK_TOLERANCE_S:
-            problems.append(render_error(ClockWrongError(self._home.clock_offset_s)))
+        found = (self._home.error, self._home.clock_error)
+        problems = [render_error(error) for error in found if error is not None]
         waiting = await self._db.run(lambda tx: len(tx.outbox()))
         return types.Health(not problems, render_home(self._home), problems, waiting)
 

@@ -266,7 +266,8 @@ class HomeEvent(msgspec.Struct, frozen=True, tag_field="type", tag="home"):
 
 
 class AlarmEvent(msgspec.Struct, frozen=True, tag_field="type", tag="alarm"):
-    """Something that a person must know. `note` is a stable word: `device_list_fork`, `rolled_back`, `new_device`, …"""
+    """Something that a person must know. `note` is a stable word: `state_rolled_back`, `new_device`, `unlisted_device`,
+    `DeviceListForkError`, …"""
 
     seq: int
     chat_id: Hex16 | None

@@ -1,6 +1,7 @@
 """Carries out the actions of the routing machines. Every action is a task whose end is an event, failure included."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from mepassa.client.paths.reach import Reach
 from mepassa.client.paths.signals import SignalPost
 from mepassa.model.errors import (
     BusyError,
+    DiskFullError,
     HomeUnreachableError,
     LinkLostError,
     MailboxFullError,
@@ -175,7 +177,8 @@ class PathActions:
             meeting.dials = {task for task in meeting.dials if task is not asyncio.current_task()}
         if not failed:
             reached = tuple(f"{address}/p2p/{peer_id}" for address in addresses)
-            await self.db.run(lambda tx: tx.put_known_addresses(peer.address, reached, self.clock.now_ms()))
+            with contextlib.suppress(DiskFullError):  # worth knowing next time, not worth more
+                await self.db.run(lambda tx: tx.put_known_addresses(peer.address, reached, self.clock.now_ms()))
         elif not meeting.dials and peer.meetings.get(meeting.number) is meeting:
             peer.feed(DialFailed(meeting.number))
 

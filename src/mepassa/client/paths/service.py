@@ -4,6 +4,7 @@ Nothing here chooses a route; `actions` does what the machines say.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -16,7 +17,7 @@ from mepassa.client.paths.peer import Peer, Pending
 from mepassa.client.paths.reach import How, Reach
 from mepassa.client.paths.signals import SignalPost
 from mepassa.model.envelope import SealedEnvelope
-from mepassa.model.errors import PathRefusedError
+from mepassa.model.errors import DiskFullError, PathRefusedError
 from mepassa.model.ids import AccountId, Address
 from mepassa.model.route import FoundBy, NatKind, Policy, RouteKind
 from mepassa.model.signal import Signal, SignalKind
@@ -232,7 +233,8 @@ class PathService:
                 await self._tell_path(path.link.peer.account)
 
     async def _tell_path(self, account: AccountId) -> None:
-        await self._db.run(lambda tx: tx.append_event(EventKind.PATH, chat=account))
+        with contextlib.suppress(DiskFullError):  # a full disk must not cost a path
+            await self._db.run(lambda tx: tx.append_event(EventKind.PATH, chat=account))
         self._on_change()
 
     # --- what actions need -------------------------------------------------------------------------------------------
