@@ -51,6 +51,8 @@ class HomeWorld:
     address: HomeAddress
     remote: str = "198.51.100.7"
     streams: list[MemoryFrames] = field(default_factory=list)
+    """The clients' ends, device and sealed, as they were dialled."""
+    device_streams: list[MemoryFrames] = field(default_factory=list)
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
     sealed: list[SealedHomes] = field(default_factory=list)
 
@@ -60,6 +62,8 @@ class HomeWorld:
         task = asyncio.get_running_loop().create_task(serve(theirs, remote=self.remote, host=HOST))
         self.tasks.add(task)
         self.streams.append(ours)
+        if path == MAILBOX_PATH:
+            self.device_streams.append(ours)
         return ours
 
     async def person(self, *, tokens: bool = True) -> Person:

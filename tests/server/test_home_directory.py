@@ -361,7 +361,7 @@ async def test_the_same_run_may_log_in_again_with_its_counter(tmp_path: Path) ->
         listener = Listener()
         online = await world.online(bruno, listener)
         counter = bruno.runs.counter
-        world.streams[-1].drop()
+        world.device_streams[-1].drop()
         online.own_home.wake()
         await eventually(lambda: bool(listener.log_outs))
         online.own_home.wake()

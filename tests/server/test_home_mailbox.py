@@ -154,7 +154,7 @@ async def test_a_connection_that_dies_with_envelopes_in_flight_loses_none(tmp_pa
         bruno = await world.person()
         online = await world.online(bruno)
         await eventually(lambda: not world.session(bruno.own).behind)
-        world.streams[-1].cut()  # the device's network is gone, nobody has noticed
+        world.device_streams[-1].cut()  # the device's network is gone, nobody has noticed
         outcome = asyncio.create_task(world.sender().deposit(bruno.own, sealed("under way"), bruno.delivery_token))
         await eventually(lambda: bool(world.session(bruno.own).in_flight))
         await online.leave()

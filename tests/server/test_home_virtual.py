@@ -61,7 +61,7 @@ def test_a_device_behind_a_dead_connection_is_given_the_envelope_on_its_next_one
             bruno = await world.person()
             first = await world.online(bruno)
             await asyncio.sleep(1)
-            world.streams[-1].cut()
+            world.device_streams[-1].cut()
             outcome = await world.sender().deposit(bruno.own, SealedEnvelope(b"into the dark"), bruno.delivery_token)
             assert outcome is DepositOutcome.STORED
             assert first.listener.envelopes == []

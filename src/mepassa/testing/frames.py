@@ -14,6 +14,8 @@ class MemoryFrames:
     def __init__(self, latency_s: float) -> None:
         self._latency_s = latency_s
         self._frames: deque[bytes] = deque()
+        self._under_way: deque[bytes | None] = deque()
+        """On their way to this end; None: that the other has closed."""
         self._arrived = asyncio.Event()
         self._closed = False
         self._silent = False
@@ -24,7 +26,9 @@ class MemoryFrames:
         peer = self._peer
         if self._closed or peer is None or peer._closed:
             raise LinkLostError
-        asyncio.get_running_loop().call_later(self._latency_s, peer._receive, bytes(frame))
+        # Timers of one moment fire in no particular order, so each brings the frame that has been under way longest.
+        peer._under_way.append(bytes(frame))
+        asyncio.get_running_loop().call_later(self._latency_s, peer._receive)
 
     async def receive(self) -> bytes | None:
         """The next frame; None once this or the other end has closed and nothing is left."""
@@ -36,9 +40,12 @@ class MemoryFrames:
         return self._frames.popleft()
 
     async def close(self) -> None:
+        if self._closed:
+            return
         self._end()
         if self._peer is not None and not self._silent:
-            asyncio.get_running_loop().call_later(self._latency_s, self._peer._end)
+            self._peer._under_way.append(None)
+            asyncio.get_running_loop().call_later(self._latency_s, self._peer._receive)
 
     def cut(self) -> None:
         """From now on neither end hears the other, nor that it has gone."""
@@ -53,8 +60,11 @@ class MemoryFrames:
                 end._frames.clear()
                 end._end()
 
-    def _receive(self, frame: bytes) -> None:
-        if not self._closed and not self._silent:
+    def _receive(self) -> None:
+        frame = self._under_way.popleft()
+        if frame is None:
+            self._end()
+        elif not self._closed and not self._silent:
             self._frames.append(frame)
             self._arrived.set()
 
