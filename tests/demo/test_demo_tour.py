@@ -10,6 +10,7 @@ from mepassa.cli.demo.tour import STEPS
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(300)
 def test_the_tour_takes_every_route_and_others_bear_witness() -> None:
     done = subprocess.run(
