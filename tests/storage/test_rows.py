@@ -93,6 +93,7 @@ def test_prekeys_are_numbered_once(db: InlineDb) -> None:
     db.run_now(lambda tx: tx.mark_prekeys_uploaded(kind, 2))
     assert db.run_now(lambda tx: tx.prekeys(kind)) == (rows[0], replace(rows[1], uploaded=True))
     assert db.run_now(lambda tx: tx.prekey(kind, 1)) == rows[0]
+    assert db.run_now(lambda tx: (tx.untold_prekeys(kind), tx.prekey_count(kind))) == ((rows[0],), 2)
     db.run_now(lambda tx: tx.delete_prekey(kind, 1))
     assert db.run_now(lambda tx: tx.prekey(kind, 1)) is None
     assert db.run_now(lambda tx: [tx.next_prekey_id(kind, 100), tx.next_prekey_id(kind, 1)]) == [1, 101]

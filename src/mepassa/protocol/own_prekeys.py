@@ -28,7 +28,7 @@ def stock_up(tx: Tx, now_ms: Timestamp, rng: Rng) -> None:
     """What a device without prekeys (a new one, or one that was rolled back) needs before it can be written to."""
     rotate(tx, now_ms, rng)
     for kind in (PrekeyKind.ONE_TIME, PrekeyKind.KYBER_ONE_TIME):
-        if not tx.prekeys(kind):
+        if not tx.prekey_count(kind):
             refill(tx, kind, now_ms, rng)
 
 
@@ -82,7 +82,7 @@ def uploaded(tx: Tx, upload: PrekeyUpload) -> None:
 
 
 def _untold(tx: Tx, kind: PrekeyKind) -> tuple[PrekeyRow, ...]:
-    return tuple(row for row in tx.prekeys(kind) if not row.uploaded)[-ONE_TIME_COUNT:]
+    return tx.untold_prekeys(kind)[-ONE_TIME_COUNT:]
 
 
 def _make(tx: Tx, kind: PrekeyKind, count: int, now_ms: Timestamp, rng: Rng) -> None:

@@ -92,6 +92,16 @@ class PrekeyRows(Rows):
         rows = self._all("SELECT id, secret, created_ms, uploaded FROM prekeys WHERE kind = ? ORDER BY id", int(kind))
         return tuple(PrekeyRow(kind, row[0], SecretBytes(row[1]), to_time(row[2]), bool(row[3])) for row in rows)
 
+    def untold_prekeys(self, kind: PrekeyKind) -> tuple[PrekeyRow, ...]:
+        rows = self._all(
+            "SELECT id, secret, created_ms FROM prekeys WHERE kind = ? AND uploaded = 0 ORDER BY id", int(kind)
+        )
+        return tuple(PrekeyRow(kind, row[0], SecretBytes(row[1]), to_time(row[2])) for row in rows)
+
+    def prekey_count(self, kind: PrekeyKind) -> int:
+        row = self._one("SELECT count(*) FROM prekeys WHERE kind = ?", int(kind))
+        return int(row[0]) if row else 0
+
     def put_prekey(self, row: PrekeyRow) -> None:
         self._do(
             "INSERT OR REPLACE INTO prekeys VALUES (?, ?, ?, ?, ?)",
