@@ -1,0 +1,226 @@
+"""The outbox offers each due row to the courier, keeps what was not brought, and waits behind nobody."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from mepassa.client.courier import DepositCourier, OutboxItem, Report, Stored, stored_route
+from mepassa.client.outbox import FULL_DISK_PAUSE_S, Outbox
+from mepassa.model.envelope import SealedEnvelope
+from mepassa.model.errors import BusyError, DiskFullError, HomeUnreachableError
+from mepassa.model.ids import AccountId, Address
+from mepassa.model.status import MessageStatus
+from mepassa.ports.db import Db
+from mepassa.ports.mailbox import DepositOutcome, FetchedAccount, HomeAddress, RecipientHome, SignalOutcome
+from mepassa.ports.stores import Tx
+from mepassa.protocol import delivery
+from mepassa.storage import InlineDb
+from mepassa.testing import LoopClock, ManualClock, SeededRng, World
+from tests.protocol.phones import Phone, befriend
+
+T = TypeVar("T")
+
+
+@dataclass
+class Patient:
+    """A courier that waits for a path for ever, unless the home alone is asked for."""
+
+    calls: list[tuple[OutboxItem, ...]] = field(default_factory=list)
+    forgets: bool = False
+
+    async def deliver(self, to: Address, items: tuple[OutboxItem, ...], report: Report) -> None:
+        self.calls.append(items)
+        for item in items:
+            if item.stored_only:
+                await report(item, Stored(stored_route(item.home)))
+            elif not self.forgets:
+                await asyncio.Event().wait()
+
+
+@dataclass
+class MoodyHome:
+    """A recipient's home that answers as it is told, one answer after the other; then it takes everything."""
+
+    answers: list[Exception] = field(default_factory=list)
+    deposits: list[SealedEnvelope] = field(default_factory=list)
+
+    def recipient(self, home: HomeAddress) -> RecipientHome:
+        return self
+
+    async def deposit(self, to: Address, envelope: SealedEnvelope, token: bytes | None) -> DepositOutcome:
+        if self.answers:
+            raise self.answers.pop(0)
+        self.deposits.append(envelope)
+        return DepositOutcome.STORED
+
+    async def signal(self, to: Address, sealed: SealedEnvelope, token: bytes) -> SignalOutcome:
+        return SignalOutcome.NO_DEVICE
+
+    async def fetch_account(self, account: AccountId, token: bytes | None, *, prekeys: bool = True) -> FetchedAccount:
+        raise HomeUnreachableError
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[tuple[Phone, Phone]]:
+    clock = ManualClock()
+    ana, beto = (Phone(name, tmp_path / f"{name}.db", clock) for name in ("ana", "beto"))
+    befriend(ana, beto)
+    yield ana, beto
+    for phone in (ana, beto):
+        phone.db.close()
+
+
+def play(
+    writer: Phone,
+    home: MoodyHome,
+    courier: Patient | None,
+    story: Callable[[Outbox], Awaitable[None]],
+    *,
+    db: Db[Tx] | None = None,
+) -> None:
+    world = World(seed=1)
+
+    async def main() -> None:
+        clock = LoopClock(world.time, start_ms=writer.now)
+        outbox = Outbox(db or writer.db, home, courier or DepositCourier(home), clock=clock, rng=SeededRng(1))
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(outbox.run())
+            await asyncio.sleep(1)
+            await story(outbox)
+            running.cancel()
+
+    world.run(main())
+
+
+def test_a_row_that_waits_for_a_path_holds_back_no_other_row(pair: tuple[Phone, Phone]) -> None:
+    ana, beto = pair
+    courier = Patient()
+
+    async def story(outbox: Outbox) -> None:
+        for text in ("um", "dois"):
+            ana.write(beto, text)
+            outbox.wake(beto.account)
+            await asyncio.sleep(1)
+        outbox.wake(beto.account)
+        await asyncio.sleep(1)
+        assert [len(items) for items in courier.calls] == [1, 1], "each row in one call, and the second did not wait"
+
+    play(ana, MoodyHome(), courier, story)
+
+
+def test_send_by_server_offers_a_waiting_row_again(pair: tuple[Phone, Phone]) -> None:
+    ana, beto = pair
+    courier = Patient()
+
+    async def story(outbox: Outbox) -> None:
+        sent = ana.write(beto, "não espero mais")
+        outbox.wake(beto.account)
+        await asyncio.sleep(1)
+        ana.db.run_now(lambda tx: delivery.send_by_server(tx, sent.id, ana.now, ana.rng))
+        outbox.send_by_server(beto.account, tuple(row.id for row in ana.outbox()))
+        await asyncio.sleep(1)
+        assert [item.stored_only for items in courier.calls for item in items] == [False, True]
+        assert ana.message(sent.id).status is MessageStatus.STORED
+        assert ana.outbox() == ()
+
+    play(ana, MoodyHome(), courier, story)
+
+
+def test_what_a_courier_forgets_is_put_off_and_offered_again(pair: tuple[Phone, Phone]) -> None:
+    ana, beto = pair
+    courier = Patient(forgets=True)
+
+    async def story(outbox: Outbox) -> None:
+        ana.write(beto, "esquecida")
+        outbox.wake(beto.account)
+        await asyncio.sleep(600)
+        assert 2 <= len(courier.calls) <= 40, "backed off, not hammered"
+        assert len(ana.outbox()) == 1
+
+    play(ana, MoodyHome(), courier, story)
+
+
+def test_a_busy_home_is_left_alone_for_as_long_as_it_asks(pair: tuple[Phone, Phone]) -> None:
+    ana, beto = pair
+    home = MoodyHome(answers=[BusyError(120.0), HomeUnreachableError()])
+
+    async def story(outbox: Outbox) -> None:
+        sent = ana.write(beto, "com calma")
+        outbox.wake(beto.account)
+        await asyncio.sleep(119)
+        assert len(home.answers) == 1
+        await asyncio.sleep(10)
+        assert ana.message(sent.id).status is MessageStatus.STORED
+        assert len(home.deposits) == 1
+
+    play(ana, home, None, story)
+
+
+def test_retry_now_does_not_wait_for_the_next_try(pair: tuple[Phone, Phone]) -> None:
+    ana, beto = pair
+    home = MoodyHome(answers=[BusyError(3000.0)])
+
+    async def story(outbox: Outbox) -> None:
+        ana.write(beto, "voltou a rede")
+        outbox.wake(beto.account)
+        await asyncio.sleep(5)
+        assert home.deposits == []
+        outbox.retry_now()
+        await asyncio.sleep(1)
+        assert len(home.deposits) == 1
+
+    play(ana, home, None, story)
+
+
+@dataclass
+class FullDisk:
+    """The device's database on a disk that is full for the next few transactions."""
+
+    db: InlineDb
+    full_for: int = 0
+
+    async def run(self, work: Callable[[Tx], T]) -> T:
+        if self.full_for:
+            self.full_for -= 1
+            raise DiskFullError
+        return await self.db.run(work)
+
+
+@pytest.mark.parametrize("full_for", [1, 2, 3, 6])
+def test_on_a_full_disk_nothing_is_lost_and_all_goes_on_when_there_is_room(
+    pair: tuple[Phone, Phone], full_for: int
+) -> None:
+    ana, beto = pair
+    home, disk = MoodyHome(), FullDisk(ana.db)
+
+    async def story(outbox: Outbox) -> None:
+        sent = [ana.write(beto, f"{number}") for number in range(3)]
+        disk.full_for = full_for
+        outbox.wake(beto.account)
+        await asyncio.sleep(FULL_DISK_PAUSE_S * (full_for + 3))
+        assert disk.full_for == 0
+        assert [ana.message(row.id).status for row in sent] == [MessageStatus.STORED] * 3
+        assert ana.outbox() == ()
+
+    play(ana, home, None, story, db=disk)
+
+
+def test_without_prekeys_a_first_message_waits_and_says_why(pair: tuple[Phone, Phone], tmp_path: Path) -> None:
+    ana, _ = pair
+    caio = Phone("caio", tmp_path / "caio.db", ana.clock)
+    ana.add(caio.invite(), caio)
+
+    async def story(outbox: Outbox) -> None:
+        ana.write(caio, "oi")
+        outbox.wake(caio.account)
+        await asyncio.sleep(30)
+        (row,) = ana.outbox()
+        assert (row.envelope, row.last_error) == (None, "HomeUnreachableError")
+        assert row.attempts >= 2
+
+    play(ana, MoodyHome(), None, story)
+    caio.db.close()
