@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 import pytest
+import uvloop
 
 from mepassa.model.errors import LinkLostError, MalformedError, PathRefusedError
 from mepassa.model.route import AddressClass, RouteKind, RouteTransport
@@ -81,6 +82,19 @@ async def test_two_signals_become_a_link_that_carries_envelopes_both_ways() -> N
         assert bruno.recorder.received == [envelope(n, 30_000) for n in range(40)]
         assert ana.recorder.received == [envelope(99)]
         assert one.srtt_s is not None
+
+
+def test_a_link_opens_on_uvloop_too() -> None:
+    """Nodes run on it where there is one; its sockets and its clock differ in small ways."""
+
+    async def meet_and_send() -> None:
+        async with two_nodes() as (ana, bruno):
+            one, other = await links_of(ana, bruno)
+            await asyncio.gather(one.send(envelope(1, 36_000)), other.send(envelope(2)))
+            assert ana.recorder.received + bruno.recorder.received == [envelope(2), envelope(1, 36_000)]
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(meet_and_send())
 
 
 async def test_a_bye_reaches_the_other_side_and_nothing_stays_open() -> None:

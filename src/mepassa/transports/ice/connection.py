@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Callable
+from time import perf_counter
 from typing import Any, cast
 
 from aioice import stun
@@ -67,7 +68,7 @@ class CheckedProtocol(StunProtocol):
         retransmissions: int | None = None,
     ) -> tuple[stun.Message, TransportAddress]:
         loop = asyncio.get_running_loop()
-        begun = loop.time()
+        begun = perf_counter()  # uvloop's own clock counts whole milliseconds
         repeats = [loop.call_later(delay_s, self.send_stun, request, addr) for delay_s in EARLY_REPEATS_S]
         self._unanswered[addr] = request
         try:
@@ -76,7 +77,7 @@ class CheckedProtocol(StunProtocol):
             self._unanswered.pop(addr, None)
             for repeat in repeats:
                 repeat.cancel()
-        self._owner.round_trip_measured(addr, loop.time() - begun)
+        self._owner.round_trip_measured(addr, perf_counter() - begun)
         return answer
 
     def repeat(self, addr: TransportAddress) -> None:

@@ -20,6 +20,7 @@ from mepassa.ports.mailbox import TurnCredentials
 from mepassa.transports.ice.connection import CheckedProtocol, StagedConnection
 from mepassa.transports.ice.nat import Endpoint, classify_nat
 from mepassa.transports.ice.servers import StunServer, TurnServer, decode_stun_uri, decode_turn_uri, usable
+from mepassa.transports.ice.sockets import open_udp
 from mepassa.transports.ice.turn_client import MALFORMED, relay_candidate
 
 GATHER_CAP_S = 1.5
@@ -132,10 +133,9 @@ class _Gathering:
     # host and srflx
 
     async def _open_hosts(self) -> None:
-        loop = asyncio.get_running_loop()
         for address in self._own_addresses():
             try:
-                transport, protocol = await loop.create_datagram_endpoint(
+                transport, protocol = await open_udp(
                     lambda: CheckedProtocol(self._connection), local_addr=(str(address), 0)
                 )
             except OSError:

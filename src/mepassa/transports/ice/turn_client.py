@@ -10,6 +10,7 @@ from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 from aioice.ice import StunProtocol
 
 from mepassa.transports.ice.servers import TurnServer
+from mepassa.transports.ice.sockets import open_udp
 
 DELETE_WITHIN_S = 0.5
 """Seconds given to the request that frees the allocation. Where it gets no answer the relay frees it by itself after
@@ -118,18 +119,15 @@ async def relay_candidate(
 async def _allocate(
     server: TurnServer, username: str, password: str, protocol_factory: Callable[[], StunProtocol]
 ) -> tuple[StunProtocol, turn.TurnTransport]:
-    loop = asyncio.get_running_loop()
     address = (server.host, server.port)
     inner: turn.TurnClientProtocol
     socket: asyncio.BaseTransport
     if server.transport == "tcp":
-        socket, inner = await loop.create_connection(
+        socket, inner = await asyncio.get_running_loop().create_connection(
             lambda: _TcpClient(address, username, password), host=server.host, port=server.port
         )
     else:
-        socket, inner = await loop.create_datagram_endpoint(
-            lambda: _UdpClient(address, username, password), remote_addr=address
-        )
+        socket, inner = await open_udp(lambda: _UdpClient(address, username, password), remote_addr=address)
     try:
         protocol = protocol_factory()
         transport = turn.TurnTransport(inner)
