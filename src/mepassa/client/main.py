@@ -24,7 +24,7 @@ from mepassa.client.home import HomeService, HomeState, Login
 from mepassa.client.inbox import Inbox
 from mepassa.client.link_identity import DbLinkIdentity
 from mepassa.client.messenger import Messenger
-from mepassa.client.network import look_at_network
+from mepassa.client.network import NetworkWatch, OwnNetwork
 from mepassa.client.outbox import Outbox
 from mepassa.client.paths.service import PathService
 from mepassa.client.paths.signals import SignalBudget, SignalPost
@@ -37,7 +37,7 @@ from mepassa.model.errors import NotInitialisedError
 from mepassa.ports.clock import SystemClock
 from mepassa.ports.rng import SystemRng
 from mepassa.protocol.contacts import is_inside
-from mepassa.routing import AddressRules, admit_ip
+from mepassa.routing import admit_ip
 from mepassa.storage import SqlDb, open_database
 from mepassa.storage.key import KeyPlace, key_place, load_key
 from mepassa.storage.lock import FolderLock
@@ -140,11 +140,10 @@ async def _build(config: NodeConfig, folder: NodeFolder, db: SqlDb, cleanup: con
     identity = DbLinkIdentity(db, own)
     await identity.refresh()
     home = HomeState(own.home)
-    network = look_at_network(allow_loopback=config.allow_loopback_paths)
-    rules = AddressRules(network.prefixes, network.gateways, config.allow_loopback_paths)
+    network = NetworkWatch(allow_loopback=config.allow_loopback_paths)
 
     post = SignalPost(db, homes, clock, rng, SignalBudget(clock))
-    paths = PathService(db, homes, post, rules, clock=clock, rng=rng, on_change=changes.ring)
+    paths = PathService(db, homes, post, lambda: network.rules, clock=clock, rng=rng, on_change=changes.ring)
     outbox = Outbox(db, homes, paths, clock=clock, rng=rng, on_change=changes.ring)
     upkeep = Upkeep(db, outbox, clock=clock, rng=rng, on_change=changes.ring)
     contacts = ContactWatch(identity, upkeep)
@@ -164,22 +163,32 @@ async def _build(config: NodeConfig, folder: NodeFolder, db: SqlDb, cleanup: con
     guest = TrioGuest()
     await guest.start()
     cleanup.push_async_callback(guest.stop)
-    libp2p = Libp2pTransport(
-        Libp2pConfig(listen=network.listen, allow_loopback=config.allow_loopback_paths), identity, paths,
-        guest=guest, may_dial=lambda address: admit_ip(address, rules),
-    )  # fmt: skip
-    await libp2p.start()
-    cleanup.push_async_callback(libp2p.stop)
+
+    def make_libp2p(own_network: OwnNetwork) -> Libp2pTransport:
+        listen = Libp2pConfig(listen=own_network.listen, allow_loopback=config.allow_loopback_paths)
+        return Libp2pTransport(
+            listen, identity, paths, guest=guest, may_dial=lambda address: admit_ip(address, network.rules)
+        )
+
     ice = IceTransport(identity=identity, handler=paths, certificate=QuicCertificate.make(clock.now_ms()))
-    cleanup.push_async_callback(ice.stop)
+    transports = Transports(ice, home, network, make_libp2p, rng=rng, allow_loopback_paths=config.allow_loopback_paths)
+    await transports.start()
+    cleanup.push_async_callback(transports.stop)
     presence = PresenceService(
         db, PresenceClient(guest=guest, clock=clock, allow_loopback=config.allow_loopback_paths),
-        listening=lambda: libp2p.listening, sign=identity.sign, direct=lambda: paths.direct,
+        listening=lambda: transports.facts, sign=identity.sign, direct=lambda: paths.direct,
         clock=clock, extra_bootstrap=config.bootstrap,
     )  # fmt: skip
+    transports.presence = presence
     home_service.on_document = presence.learn_bootstrap
     contacts.also(presence.wake)
-    transports = Transports(libp2p, ice, presence, home, rules, rng, config.allow_loopback_paths)
+
+    async def network_changed(own_network: OwnNetwork) -> None:
+        await transports.listen_anew(own_network)
+        paths.network_changed()
+        connection.wake()
+        presence.wake()
+
     paths.attach(transports, inbox)
 
     gate = Gate(folder.api_token(rng), clock, rng, config.frame_ancestor)
@@ -198,5 +207,6 @@ async def _build(config: NodeConfig, folder: NodeFolder, db: SqlDb, cleanup: con
             connection.run,
             home_service.run,
             presence.run,
+            lambda: network.run(network_changed),
         ),
     )

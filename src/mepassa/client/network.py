@@ -1,7 +1,10 @@
 """This machine's own addresses: where to listen, which private ranges are ours, and the gateway that is never dialled."""
 
+import asyncio
+import logging
 import socket
 import struct
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -9,6 +12,12 @@ from pathlib import Path
 import ifaddr
 
 from mepassa.model.addresses import IpAddress, is_never_dialled, parse_ip
+from mepassa.routing import AddressRules
+
+log = logging.getLogger("mepassa.network")
+
+LOOK_EVERY_S = 5.0
+"""How often the interfaces are looked at (0.2 ms): a laptop that changes its Wi-Fi is reachable again soon after."""
 
 ROUTES = Path("/proc/net/route")
 """Linux's routing table. Elsewhere the gateway is not known, and the guess below stands for it."""
@@ -49,3 +58,26 @@ def gateways(prefixes: tuple[IPv4Network | IPv6Network, ...]) -> frozenset[IpAdd
         )
     found = (struct.pack("<I", int(row[2], 16)) for row in rows if row[1] == "00000000" and row[2] != "00000000")
     return frozenset(IPv4Address(socket.inet_ntoa(raw)) for raw in found)
+
+
+class NetworkWatch:
+    """The network as it is now; `run` looks again and again, and calls back when it has changed (Wi-Fi, cable, VPN)."""
+
+    def __init__(self, *, allow_loopback: bool) -> None:
+        self._allow_loopback = allow_loopback
+        self.own = look_at_network(allow_loopback=allow_loopback)
+
+    @property
+    def rules(self) -> AddressRules:
+        """Which addresses may be dialled from here."""
+        return AddressRules(self.own.prefixes, self.own.gateways, self._allow_loopback)
+
+    async def run(self, on_change: Callable[[OwnNetwork], Awaitable[None]]) -> None:
+        """Until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            seen = look_at_network(allow_loopback=self._allow_loopback)
+            if seen != self.own:
+                self.own = seen
+                log.info("network.changed", extra={"addresses": len(seen.listen)})
+                await on_change(seen)

@@ -80,7 +80,7 @@ class PathActions:
     homes: Homes
     signals: SignalPost
     reach: Reach
-    rules: AddressRules
+    rules: Callable[[], AddressRules]
     live: LivePaths
     spawn: Callable[[Awaitable[None]], asyncio.Task[None]]
     on_nat: Callable[[NatKind], None]
@@ -187,7 +187,7 @@ class PathActions:
             found = await self.reach.look_up(peer.address)
         except MepassaError:
             found = ()
-        admitted = admit_multiaddrs(found, self.rules)
+        admitted = admit_multiaddrs(found, self.rules())
         peer.feed(PresenceAnswered(tuple(KnownAddress(line, FoundBy.DHT) for line in admitted)))
 
     # --- meetings ----------------------------------------------------------------------------------------------------

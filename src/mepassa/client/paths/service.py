@@ -36,6 +36,7 @@ from mepassa.routing import (
     EnvelopeReceived,
     HomeReturned,
     KnownAddress,
+    NetworkChanged,
     OfferReceived,
     OwnNatLearnt,
     PathClosed,
@@ -71,7 +72,7 @@ class PathService:
         db: Db[Tx],
         homes: Homes,
         signals: SignalPost,
-        rules: AddressRules,
+        rules: Callable[[], AddressRules],
         *,
         clock: Clock,
         rng: Rng,
@@ -144,7 +145,7 @@ class PathService:
             direct_allowed=self.direct, relay_allowed=self.relay,
         )  # fmt: skip
         peer = self._peers[address] = Peer(address, machine, self._clock, self._carry_out)
-        if admitted := admit_multiaddrs(known, self._rules):
+        if admitted := admit_multiaddrs(known, self._rules()):
             peer.feed(AddressesLearnt(tuple(KnownAddress(line, FoundBy.LAST_KNOWN) for line in admitted)))
         return peer
 
@@ -158,6 +159,13 @@ class PathService:
     def home_returned(self) -> None:
         for peer in self._peers.values():
             peer.feed(HomeReturned())
+
+    def network_changed(self) -> None:
+        """Other addresses are ours now: what was gathered ahead is stale, and back-offs say nothing any more."""
+        for peer in self._peers.values():
+            if (warm := peer.take_warm()) is not None:
+                self._spawn(warm.end())
+            peer.feed(NetworkChanged())
 
     def set_paths(self, *, direct: bool, relay: bool, how: How) -> None:
         """PUT /paths: which kinds this node takes from now on, and how live ones of a forbidden kind end."""
@@ -194,7 +202,7 @@ class PathService:
 
     def _side(self, signal: Signal) -> PeerSide:
         lines = tuple(f"{line}/p2p/{signal.libp2p_peer_id}" for line in signal.libp2p_addresses)
-        admitted = admit_multiaddrs(lines, self._rules) if signal.libp2p_peer_id else ()
+        admitted = admit_multiaddrs(lines, self._rules()) if signal.libp2p_peer_id else ()
         addresses = tuple(KnownAddress(line, FoundBy.SIGNAL) for line in admitted)
         direct = signal.direct and not signal.relay_only
         return PeerSide(signal.nat_kind, direct, signal.relay, addresses, signal.ice_ufrag)
