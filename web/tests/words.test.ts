@@ -40,7 +40,7 @@ describe("times", () => {
     expect(shortWhen(now, now)).toBe("15:00");
   });
   it("say figures so that they can be read", () => {
-    expect([milliseconds(1.94), milliseconds(64.5), timeLeft(600_000), timeLeft(30 * 86_400_000)]).toEqual(["1,9 ms", "65 ms", "10 min 00 s", "30 dias"]);
+    expect([milliseconds(1.94), milliseconds(64.5), milliseconds(30_308), timeLeft(600_000), timeLeft(30 * 86_400_000)]).toEqual(["1,9 ms", "65 ms", "30,3 s", "10 min 00 s", "30 dias"]);
   });
 });
 

@@ -34,8 +34,9 @@ export function number(value: number, digits = 0): string {
   return new Intl.NumberFormat(speech.language, { maximumFractionDigits: digits }).format(value);
 }
 
-/** "11 ms", and for what is under ten one decimal: "1,9 ms". */
+/** "11 ms", for what is under ten one decimal: "1,9 ms", and from a second on "1,4 s". */
 export function milliseconds(ms: number): string {
+  if (ms >= 1_000) return `${number(ms / 1_000, 1)} s`;
   return `${number(ms, ms < 10 ? 1 : 0)} ms`;
 }
 
