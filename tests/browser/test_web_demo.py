@@ -51,14 +51,14 @@ def test_the_tour_runs_to_its_end_step_by_step(open_url: OpenPage, recorded_demo
     page = open_url(recorded_demo.url)
     page.get_by_role("button", name="Começar a visita").click()
     expect(page.locator("[aria-current=step]")).to_have_count(1)
-    expect(page.get_by_role("button", name="Repetir a visita")).to_be_enabled(timeout=30_000)
+    expect(page.get_by_text("Tudo certo. Agora é com você")).to_be_visible(timeout=30_000)
     expect(page.locator(".step.ok")).to_have_count(13)
     page.get_by_role("button", name="Entregue sem servidor").click()
     expect(page.get_by_role("dialog")).to_contain_text("server_deposits")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("width, theme", [(360, "dark"), (768, "light"), (1280, "dark"), (1280, "light")])
+@pytest.mark.parametrize("width, theme", [(360, "dark"), (768, "light"), (1280, "dark")])
 def test_axe_finds_nothing_on_the_demo_page(open_url: OpenPage, recorded_demo: Any, width: int, theme: str) -> None:
     page = open_url(recorded_demo.url, width=width, height=820, theme=theme)
     page.frame_locator("iframe[title='Aparelho de Beto']").get_by_label("Mensagem para Ana").wait_for()
