@@ -50,14 +50,14 @@ CASES: list[tuple[Callable[..., bytes], Mapping[str, object], Mapping[str, objec
         quic_binding,
         {
             "server_certificate_sha256": A,
-            "client_certificate_sha256": B,
+            "client_path_secret": B,
             "server_ufrag": "s",
             "client_ufrag": "c",
             "server_path_secret": C,
         },
         {
             "server_certificate_sha256": B,
-            "client_certificate_sha256": A,
+            "client_path_secret": A,
             "server_ufrag": "x",
             "client_ufrag": "y",
             "server_path_secret": A,

@@ -58,20 +58,20 @@ def libp2p_binding(dialler_peer_id: bytes, listener_peer_id: bytes) -> bytes:
 def quic_binding(
     *,
     server_certificate_sha256: bytes,
-    client_certificate_sha256: bytes,
-    server_ufrag: str,
     client_ufrag: str,
+    server_ufrag: str,
+    client_path_secret: bytes,
     server_path_secret: bytes,
 ) -> bytes:
-    """Ties a hello to one QUIC connection over one ICE path; hashes and secret are 32 bytes each."""
-    _exactly(32, server_certificate_sha256, client_certificate_sha256, server_path_secret)
+    """Ties a hello to one QUIC connection over one ICE path (docs/protocol/link.md); hash and secrets are 32 bytes."""
+    _exactly(32, server_certificate_sha256, client_path_secret, server_path_secret)
     return labelled(
         Label.LINK,
         b"quic",
         server_certificate_sha256,
-        client_certificate_sha256,
-        server_ufrag.encode(),
         client_ufrag.encode(),
+        server_ufrag.encode(),
+        client_path_secret,
         server_path_secret,
     )
 

@@ -285,3 +285,15 @@ async def test_logs_carry_no_address_and_no_user(caplog: pytest.LogCaptureFixtur
     assert "relay.started" in said
     for secret in ("127.0.0.1", "169.254", client.talk.username):
         assert secret not in said
+
+
+def test_turn_over_tcp_works_on_the_loop_that_homes_run_on() -> None:
+    """uvloop's transports are not instances of asyncio's classes."""
+    uvloop = pytest.importorskip("uvloop", reason="uvloop is not for Windows, and homes there run without it")
+
+    async def bind() -> Message:
+        async with running(loopback_relay()) as role, stream_of(role) as stream:
+            return await stream.ask(Method.BINDING)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(bind()).message_class is MessageClass.SUCCESS

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from mepassa.model.errors import MalformedError
 from mepassa.server.relay.allocation import FiveTuple
@@ -28,17 +29,16 @@ class TcpClient(asyncio.Protocol):
         self.last_heard = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        peer, own = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
+        self._transport = stream = cast("asyncio.Transport", transport)  # uvloop's is one in all but its base class
+        peer, own = stream.get_extra_info("peername"), stream.get_extra_info("sockname")
         if peer is None or own is None:  # gone before it was accepted
-            transport.abort()
+            stream.abort()
             return
         self.five_tuple = FiveTuple("tcp", (peer[0], peer[1]), (own[0], own[1]))
         self.last_heard = asyncio.get_running_loop().time()
         self._known = self._accepted(self)
         if not self._known:
-            transport.abort()
+            stream.abort()
 
     def data_received(self, data: bytes) -> None:
         if self._transport is None or self._transport.is_closing():

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from mepassa.identity import Label, LinkRole, labelled
+from mepassa.identity import LinkRole, quic_binding
 from mepassa.model.errors import LinkLostError
 from mepassa.model.ids import Address
 from mepassa.model.route import FoundBy, RouteKind
@@ -132,12 +132,10 @@ def link_binding(own: Signal, remote: Signal, *, client: bool) -> bytes:
     the server's ICE ufrag, then the client's and the server's path secret (docs/protocol/ice.md, "Binding").
     """
     dialler, listener = (own, remote) if client else (remote, own)
-    return labelled(
-        Label.LINK,
-        b"quic",
-        listener.quic_certificate_sha256,
-        dialler.ice_ufrag.encode(),
-        listener.ice_ufrag.encode(),
-        dialler.path_secret,
-        listener.path_secret,
+    return quic_binding(
+        server_certificate_sha256=listener.quic_certificate_sha256,
+        client_ufrag=dialler.ice_ufrag,
+        server_ufrag=listener.ice_ufrag,
+        client_path_secret=dialler.path_secret,
+        server_path_secret=listener.path_secret,
     )
