@@ -23,6 +23,7 @@ FEWEST_POINTS = 100
 STRIDE = int(os.environ.get("MEPASSA_STRIDE", "7"))
 """Every so many steps of a first contact are tried; MEPASSA_STRIDE=1 tries all."""
 TEXT = "uma vez só"
+ANSWER = "recebi, uma vez"
 
 
 class HastyInbox(Inbox):
@@ -49,6 +50,7 @@ class Ending:
     strange: tuple[MessageKind, ...]
     statuses: tuple[MessageStatus, ...]
     left_over: int
+    answers: tuple[str, ...] = (ANSWER,)
 
     @property
     def is_right(self) -> bool:
@@ -57,13 +59,14 @@ class Ending:
             and self.strange == ()
             and self.statuses == (MessageStatus.READ,)
             and self.left_over == 0
+            and self.answers == (ANSWER,)
         )
 
 
 def story(
     template: Path, folder: Path, seed: int, crash: tuple[str, int] | None, *, inbox: type[Inbox] = Inbox
 ) -> Ending:
-    """Ana writes, Beto receives and reads, Ana learns of both; one of them crashes at one step."""
+    """Ana writes, Beto reads and answers, Ana learns of both; one of them crashes at one step."""
     house = copied(template, folder, seed, make_inbox=inbox)
 
     async def scenario() -> Ending:
@@ -75,7 +78,9 @@ def story(
         try:
             await house.until(lambda: bool(beto.inbox(ana)), within_s=900)
             await read(beto, ana)
+            await beto.send(ana, ANSWER)
             await house.until(lambda: ana.statuses(beto) == [MessageStatus.READ], within_s=900)
+            await house.until(lambda: beto.statuses(ana) == [MessageStatus.DELIVERED], within_s=900)
             await house.at_rest(within_s=900)
         except TimeoutError:
             pass
@@ -88,6 +93,7 @@ def story(
             strange=tuple(kind for kind in beto.shown(ana) + ana.shown(beto) if kind is not MessageKind.TEXT),
             statuses=tuple(ana.statuses(beto)),
             left_over=len(ana.outbox()) + len(beto.outbox()),
+            answers=tuple(ana.inbox(beto)),
         )
 
     try:
