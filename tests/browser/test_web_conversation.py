@@ -159,6 +159,14 @@ def test_an_incoming_message_is_counted_shown_and_read_when_looked_at(open_page:
     assert any(request.startswith(f"POST /api/v1/chats/{ZE}/read") for request in recorded.ask("/dev/requests"))
 
 
+def test_a_chat_opened_by_its_address_begins_at_the_new_messages(open_page: OpenPage) -> None:
+    page = open_page()
+    page.evaluate(f"history.replaceState(null, '', '#/chats/{ZE}')")
+    page.reload()
+    expect(page.locator(".new")).to_have_text("3 mensagens novas")
+    expect(page.locator(".new")).to_be_in_viewport()
+
+
 def test_the_path_pill_follows_the_live_path(open_page: OpenPage, recorded: Any) -> None:
     page = open_page()
     open_chat(page, "Bia")

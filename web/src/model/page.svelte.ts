@@ -37,13 +37,7 @@ export class Page {
   // --- where one is ---
 
   arrived(fragment: string): void {
-    const before = this.conversation;
     this.place = readPlace(fragment);
-    const after = this.conversation;
-    if (before !== after) {
-      before?.closed();
-      after?.opened();
-    }
   }
 
   go(place: Partial<Place>, replaces = false): void {
