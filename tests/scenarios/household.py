@@ -126,7 +126,7 @@ class Peer:
         own = db.run_now(lambda tx: tx.own())
         dial = house.network.dialer(self.name)
         homes = SealedHomes(dial, clock=house.clock, rng=rng)
-        courier = house.make_courier(self, homes)
+        courier = self.make_courier(db, homes)
         outbox = Outbox(db, homes, courier, clock=house.clock, rng=rng)
         upkeep = Upkeep(db, outbox, clock=house.clock, rng=rng)
         inbox = house.make_inbox(
@@ -139,6 +139,9 @@ class Peer:
         self.life = house.world.boot(self.name)
         for service in (outbox.run(), inbox.run(), upkeep.run(), node.own_home.run()):
             self.life.run(service)
+
+    def make_courier(self, _db: InlineDb, homes: Homes) -> Courier:
+        return self.house.make_courier(self, homes)
 
     def _own_home(self) -> OwnHome | None:
         return self.node.own_home if self.node is not None else None

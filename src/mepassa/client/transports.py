@@ -77,7 +77,7 @@ class Transports:
             admit=self._admit,
             direct=allowed.direct,
             relay=allowed.relay,
-            relay_only=allowed.hidden,
+            relay_only=allowed.hidden or not allowed.direct,
             allow_loopback_paths=self._allow_loopback_paths,
         )
         return await IceAttempt.gather(config, rng=self._rng)

@@ -29,6 +29,7 @@ from mepassa.protocol.outbound import (
     make_content,
     seal_due,
 )
+from mepassa.protocol.receipts import adopted_route
 from mepassa.protocol.session import SessionRecord, initiate
 from mepassa.protocol.status import StatusEvent, move
 from mepassa.wire.content import decode_content
@@ -132,7 +133,11 @@ def record_taken(
         return
     lifted = replace(row, status=move(row.status, event))
     if lifted.status is not row.status:
-        tx.update_message(replace(lifted, route=route))
+        lifted = replace(lifted, route=route)
+    else:  # the receipt was faster than the acknowledgement
+        lifted = replace(lifted, route=adopted_route(row.route, route))
+    if lifted != row:
+        tx.update_message(lifted)
         tx.append_event(EventKind.STATUS, chat=row.chat, message_id=row.id)
 
 

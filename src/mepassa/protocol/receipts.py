@@ -71,7 +71,7 @@ def _lift(tx: Tx, row: MessageRow, event: StatusEvent, route: Route | None) -> N
     lifted = replace(row, status=move(row.status, event))
     if lifted.status is not row.status:
         if row.status is not MessageStatus.DELIVERED:
-            lifted = replace(lifted, route=_told(route, row.route))
+            lifted = replace(lifted, route=adopted_route(route, row.route))
         tx.update_message(lifted)
         tx.append_event(EventKind.STATUS, chat=row.chat, message_id=row.id)
 
@@ -111,7 +111,7 @@ def _append(tx: Tx, row: OutboxRow, kind: ReceiptKind, entries: tuple[ReceiptEnt
     return True
 
 
-def _told(route: Route | None, ours: Route | None) -> Route | None:
+def adopted_route(route: Route | None, ours: Route | None) -> Route | None:
     """The recipient says who carried the copy; how the path was found only the side that opened it may know."""
     if route is None or ours is None or route.found_by is not None:
         return route or ours

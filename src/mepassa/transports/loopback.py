@@ -117,14 +117,23 @@ def stream_pair(*, latency_s: float = 0.0) -> tuple[LoopbackStream, LoopbackStre
 
 @dataclass
 class LoopbackNetwork:
-    """Who can reach whom. `register` is called in the peer's own context: all its tasks then run in that context."""
+    """Who can reach whom. `register` is called in the peer's own context: all its tasks then run in that context.
+
+    `relay`: its links call themselves relayed, by that HOST:PORT, and their transport QUIC.
+    """
 
     latency_s: float = 0.0
+    relay: str | None = None
     timing: LinkTiming = field(default_factory=LinkTiming)
     _transports: "dict[Address, LoopbackTransport]" = field(default_factory=dict)
     _streams: dict[frozenset[Address], list[LoopbackStream]] = field(default_factory=dict)
     _cut: set[frozenset[Address]] = field(default_factory=set)
     _count: "itertools.count[int]" = field(default_factory=itertools.count)
+
+    def facts(self, found_by: FoundBy | None) -> LinkFacts:
+        if self.relay is None:
+            return LinkFacts(RouteKind.DIRECT, RouteTransport.LIBP2P, AddressClass.LOOPBACK, found_by)
+        return LinkFacts(RouteKind.RELAYED, RouteTransport.QUIC, AddressClass.RELAY, found_by, self.relay)
 
     def register(self, identity: LinkIdentity, handler: LinkHandler) -> "LoopbackTransport":
         """A device appears (again: a restarted one takes the place of its former self)."""
@@ -203,7 +212,7 @@ class LoopbackTransport:
             identity=self.identity,
             handler=self._handler,
             binding=binding,
-            facts=LinkFacts(RouteKind.DIRECT, RouteTransport.LIBP2P, AddressClass.LOOPBACK, found_by),
+            facts=self._network.facts(found_by),
             peer=peer,
             timing=self._network.timing,
             links=self.links,

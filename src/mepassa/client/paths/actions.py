@@ -195,13 +195,7 @@ class PathActions:
     def _warm(self, peer: Peer, allowed: Allowed) -> None:
         if peer.warm is None:
             peer.warm = Meeting.new(0, self.rng)
-            self.spawn(self._gather_warm(peer.warm, allowed))
-
-    async def _gather_warm(self, meeting: Meeting, allowed: Allowed) -> None:
-        try:
-            await self._agent(meeting, allowed)
-        except MepassaError:
-            return  # the attempt that needs it gathers again and tells what is wrong
+            peer.warm.begin(allowed, self.reach.gather)
 
     async def _offer(self, peer: Peer, action: SendSignal) -> None:
         meeting, allowed = peer.meeting(action.attempt, self.rng), Allowed(action.direct, action.relay, action.hidden)

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from mepassa.model.errors import LinkLostError
 from mepassa.model.ids import AttemptId, Timestamp
 from mepassa.model.route import NatKind
 from mepassa.model.secret import SecretBytes
@@ -42,11 +43,14 @@ class Agent(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Allowed:
-    """Which kinds of path an attempt may make. `hidden`: relay candidates only, and nothing else that names an address."""
+    """Which kinds of path an attempt may make. `hidden`: our signals name no address of ours."""
 
     direct: bool
     relay: bool
     hidden: bool = False
+
+    def shows_more_than(self, other: "Allowed") -> bool:
+        return (self.direct and not other.direct) or (self.relay and not other.relay)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,18 +80,30 @@ class Meeting:
     def new(cls, number: int, rng: Rng) -> "Meeting":
         return cls(number, AttemptId(rng.token(ATTEMPT_ID_BYTES)), rng.token(PATH_SECRET_BYTES))
 
-    async def agent(self, allowed: Allowed, gather: Callable[[Allowed], Awaitable[Agent]]) -> Agent:
-        """Our agent, gathered on first use; several callers share one gathering."""
-        if self._gathering is None or self._narrower(allowed):
-            await self._drop_agent()
+    def begin(self, allowed: Allowed, gather: Callable[[Allowed], Awaitable[Agent]]) -> None:
+        """Start gathering, unless it has begun."""
+        if self._gathering is None:
             self._allowed = allowed
             self._gathering = asyncio.ensure_future(_gathered(gather, allowed))
-        return await asyncio.shield(self._gathering)
 
-    def _narrower(self, allowed: Allowed) -> bool:
-        """Candidates that may no longer be shown must not be used again."""
+    async def agent(self, allowed: Allowed, gather: Callable[[Allowed], Awaitable[Agent]]) -> Agent:
+        """Our agent, gathered on first use; several callers share one gathering.
+
+        Gathered anew when it shows more than may be shown now: whoever waits for the old one gets the new one.
+        """
         known = self._allowed
-        return known is not None and known != allowed and self.ice is None
+        if known is not None and self.ice is None and known.shows_more_than(allowed):
+            await self._drop_agent()
+        self.begin(allowed, gather)
+        while True:
+            gathering = self._gathering
+            if gathering is None:
+                raise LinkLostError  # the meeting has ended
+            try:
+                return await asyncio.shield(gathering)
+            except asyncio.CancelledError:
+                if not gathering.cancelled() or self._gathering is gathering:
+                    raise
 
     async def told_side(self, gather: Callable[[Allowed], Awaitable[Agent]]) -> tuple[Signal, Agent]:
         """Our newest signal and the agent behind it; waits for the first one, which may be on its way out."""

@@ -268,4 +268,8 @@ class PathService:
 
 
 async def _awaited(work: Awaitable[None]) -> None:
-    await work
+    """One action: if it fails in a way that nobody foresaw, it alone ends, and the node goes on."""
+    try:
+        await work
+    except Exception:
+        log.exception("paths.action_failed")
