@@ -68,8 +68,10 @@ export type ChatEvent = { type: "chat"; seq: number; chat: Chat };
 export type HomeEvent = { type: "home"; seq: number; home: Home };
 /** Something that a person must know; `note` is a stable word. */
 export type AlarmEvent = { type: "alarm"; seq: number; chat_id: string | null; note: string };
+/** A row that could not be opened left the screen: its text has come again as a message of its own. */
+export type GoneEvent = { type: "gone"; seq: number; chat_id: string; message_id: string };
 export type ResetEvent = { type: "reset" };
-export type Event = MessageEvent | StatusEvent | PathEvent | ChatEvent | HomeEvent | AlarmEvent | ResetEvent;
+export type Event = MessageEvent | StatusEvent | PathEvent | ChatEvent | HomeEvent | AlarmEvent | GoneEvent | ResetEvent;
 
 export const MAX_TEXT_BYTES = 16_384;
 /** Until the other side has accepted. */

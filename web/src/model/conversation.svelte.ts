@@ -134,6 +134,11 @@ export class Conversation {
     this.#put(message);
   }
 
+  /** The row is no more. */
+  forget(messageId: string): void {
+    this.messages = this.messages.filter((message) => message.id !== messageId);
+  }
+
   receiveStatus(event: StatusEvent): void {
     const at = this.messages.findIndex((message) => message.id === event.message_id);
     const message = this.messages[at];

@@ -171,8 +171,6 @@ export class Node {
         const one = this.find(event.message.chat_id);
         one?.receiveMessage(event.message);
         if (one && !one.isMine(event.message)) this.heard = { chatId: one.id, messageId: event.message.id };
-        // A message that was sent again takes the place of the one that could not be opened, which nobody announces.
-        if (one?.messages.some((message) => message.content.kind === "unreadable")) void one.readNewest().catch(() => undefined);
         break;
       }
       case "status":
@@ -192,6 +190,9 @@ export class Node {
       case "home":
         this.home = event.home;
         void this.#readProblems();
+        break;
+      case "gone":
+        this.find(event.chat_id)?.forget(event.message_id);
         break;
       case "alarm":
         this.alarms = [...this.alarms.filter((one) => one.chat_id !== event.chat_id || one.note !== event.note), event];

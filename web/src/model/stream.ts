@@ -108,7 +108,7 @@ export class EventStream {
   }
 }
 
-const KNOWN = new Set(["message", "status", "path", "chat", "home", "alarm"]);
+const KNOWN = new Set(["message", "status", "path", "chat", "home", "alarm", "gone"]);
 
 /** null for what is no event. */
 export function readEvent(text: string): StreamEvent | ResetEvent | null {

@@ -21,6 +21,9 @@ BATCH = 200
 PING_EVERY_S = 20.0
 """A page whose laptop sleeps leaves no word; a WebSocket without an answer to two pings is closed."""
 
+GONE = "gone"
+"""The note of a message event whose row has left the screen (`protocol.healing`)."""
+
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -73,6 +76,8 @@ class EventFeed:
         match row.kind:
             case EventKind.MESSAGE if message is not None:
                 return types.MessageEvent(row.seq, render_message(message))
+            case EventKind.MESSAGE if row.note == GONE and row.chat is not None and row.message_id is not None:
+                return types.GoneEvent(row.seq, row.chat.hex(), row.message_id.hex())
             case EventKind.STATUS if message is not None:
                 route = render_route(message.route)
                 return types.StatusEvent(row.seq, message.chat.hex(), message.id.hex(), message.status, route)

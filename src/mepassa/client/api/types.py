@@ -274,11 +274,19 @@ class AlarmEvent(msgspec.Struct, frozen=True, tag_field="type", tag="alarm"):
     note: str
 
 
+class GoneEvent(msgspec.Struct, frozen=True, tag_field="type", tag="gone"):
+    """A row left the screen: it could not be opened, and what was in it has come again as a message of its own."""
+
+    seq: int
+    chat_id: Hex16
+    message_id: Hex16
+
+
 class ResetEvent(msgspec.Struct, frozen=True, tag_field="type", tag="reset"):
     """`after` is older than what is kept (or newer than what exists): read everything anew, then connect without it."""
 
 
-LoggedEvent = MessageEvent | StatusEvent | PathEvent | ChatEvent | HomeEvent | AlarmEvent
+LoggedEvent = MessageEvent | StatusEvent | PathEvent | ChatEvent | HomeEvent | AlarmEvent | GoneEvent
 Event = LoggedEvent | ResetEvent
 
 __all__ = [
@@ -298,6 +306,7 @@ __all__ = [
     "ErrorAnswer",
     "ErrorBody",
     "Event",
+    "GoneEvent",
     "Health",
     "Home",
     "HomeEvent",
