@@ -74,11 +74,11 @@ class HomeProgram:
         self.data.parent.mkdir(parents=True, exist_ok=True)
         self.program = Program(f"{self.data.name}-home", self.data.parent, self.environment)
 
-    async def start(self, *more: str) -> Json:
+    async def start(self, *more: str, registration: str = "open") -> Json:
         port = self.url.rpartition(":")[2] if self.program.ready else "0"
         roles = [word for role in self.roles for word in ("--roles", role)]
         return await self.program.start(
-            "serve", "--data", str(self.data), "--listen", f"127.0.0.1:{port}", "--registration", "open",
+            "serve", "--data", str(self.data), "--listen", f"127.0.0.1:{port}", "--registration", registration,
             "--admin", "127.0.0.1:0", "--allow-private-peers", *roles, *more,
         )  # fmt: skip
 

@@ -42,6 +42,11 @@ class Program:
         return self._process.pid
 
     @property
+    def exit_code(self) -> int | None:
+        """Of the process last started; None while it runs. Minus the signal's number where a signal ended it."""
+        return None if self._process is None else self._process.returncode
+
+    @property
     def running(self) -> bool:
         """From the ready line to the end of the process."""
         return self._process is not None and self._process.returncode is None and self._drain is not None
