@@ -84,6 +84,25 @@ def test_a_path_that_falls_silent_in_mid_message_is_left_and_the_message_shows_o
     house.run(scenario)
 
 
+def test_an_open_chat_has_candidates_ready_and_lets_go_of_them_when_it_is_left(
+    two_friends: Path, tmp_path: Path
+) -> None:
+    house = copied(two_friends, tmp_path / "house", seed=9)
+
+    async def scenario() -> None:
+        internet = Internet()
+        ana, beto = await connected(house, internet, "ana", "beto")
+        assert ana.paths is not None
+        await ana.paths.chat_shown(beto.account)
+        await asyncio.sleep(1)
+        assert [agent.closed for agent in internet.agents] == [False]
+        assert ana.path_to(beto) is None, "opening a chat alone must not show our address to anyone"
+        await asyncio.sleep(200)
+        assert [agent.closed for agent in internet.agents] == [True]
+
+    house.run(scenario)
+
+
 def test_who_is_known_to_be_away_gets_a_deposit_at_once(two_friends: Path, tmp_path: Path) -> None:
     house = copied(two_friends, tmp_path / "house", seed=4)
 

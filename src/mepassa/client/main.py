@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import signal
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -71,7 +71,8 @@ async def run(config: NodeConfig, ready: Callable[[NodeReady], None]) -> None:
         from mepassa.client.wiring import build  # noqa: PLC0415
 
         node = await build(config, folder, db, cleanup)
-        url = await cleanup.enter_async_context(
+        async with (
+            _running(node.services),
             serving(
                 node.api,
                 node.events,
@@ -79,18 +80,22 @@ async def run(config: NodeConfig, ready: Callable[[NodeReady], None]) -> None:
                 host=config.api_host,
                 port=config.api_port,
                 version=version("mepassa"),
-            )
-        )
-        write_private(folder.api_file, url + "\n")
-        cleanup.callback(folder.api_file.unlink, missing_ok=True)
-        ready(NodeReady(url, folder.token_file, node.account_id))
-        await _serve(node.services, stopping)
+            ) as url,
+        ):
+            write_private(folder.api_file, url + "\n")
+            cleanup.callback(folder.api_file.unlink, missing_ok=True)
+            ready(NodeReady(url, folder.token_file, node.account_id))
+            await stopping.wait()
 
 
-async def _serve(services: Services, stopping: asyncio.Event) -> None:
-    """Run all services until told to stop; one that fails is our bug and ends the node."""
+@contextlib.asynccontextmanager
+async def _running(services: Services) -> AsyncIterator[None]:
+    """All services run while this is open; one that fails is our bug and ends the node."""
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(service()) for service in services]
-        await stopping.wait()
-        for task in running:
-            task.cancel()
+        await asyncio.sleep(0)  # each has begun before anybody asks for anything
+        try:
+            yield
+        finally:
+            for task in running:
+                task.cancel()

@@ -137,7 +137,10 @@ class LocalApiService:
     ) -> list[types.Message]:
         """The newest messages before that one, oldest first."""
         start = None if before is None else MessageId.from_hex(before)
-        rows = await self._messenger.messages(AccountId.from_hex(chat_id), start, limit)
+        account = AccountId.from_hex(chat_id)
+        rows = await self._messenger.messages(account, start, limit)
+        if start is None:
+            await self._paths.chat_shown(account)
         return [render_message(row) for row in rows]
 
     @post("/chats/{chat_id}/messages")

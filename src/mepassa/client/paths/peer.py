@@ -11,7 +11,10 @@ from mepassa.model.ids import Address, AttemptId, EnvelopeId
 from mepassa.model.signal import Signal
 from mepassa.ports.clock import Clock
 from mepassa.ports.rng import Rng
-from mepassa.routing import Action, Event, RoutingMachine
+from mepassa.routing import Action, ChatClosed, ChatOpened, Event, RoutingMachine
+
+SHOWN_S = 120.0
+"""A chat counts as open this long after a face last read it: no call says that a page was closed."""
 
 log = logging.getLogger("mepassa.paths")
 
@@ -51,12 +54,25 @@ class Peer:
     warm: Meeting | None = None
     """Gathered ahead, for the next attempt."""
     _timer: asyncio.TimerHandle | None = None
+    _closing: asyncio.TimerHandle | None = None
 
     def feed(self, event: Event) -> None:
         """One event in, its actions out, the timer set anew."""
         log.debug("routing.event", extra={"peer": self.address.short(), "what": type(event).__name__})
         self.machine.receive(event, self.clock.monotonic())
         self._turn()
+
+    def show(self) -> None:
+        """A face shows this chat: until nobody has looked for a while, a path may be prepared."""
+        if self._closing is None:
+            self.feed(ChatOpened())
+        else:
+            self._closing.cancel()
+        self._closing = asyncio.get_running_loop().call_later(SHOWN_S, self._hide)
+
+    def _hide(self) -> None:
+        self._closing = None
+        self.feed(ChatClosed())
 
     def meeting(self, number: int, rng: Rng) -> Meeting:
         """The attempt of that number; a new one takes over what was gathered ahead."""
@@ -78,15 +94,18 @@ class Peer:
         return next((meeting for meeting in self.meetings.values() if meeting.id == offered), None)
 
     def stop(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._closing):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._closing = None
 
     def _turn(self) -> None:
         for action in self.machine.actions():
             log.debug("routing.action", extra={"peer": self.address.short(), "what": type(action).__name__})
             self.carry_out(self, action)
-        self.stop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         due = self.machine.next_timeout()
         if due is not None:
             delay_s = max(0.0, due - self.clock.monotonic())

@@ -21,11 +21,13 @@ from mepassa.model.errors import DiskFullError, PathRefusedError
 from mepassa.model.ids import AccountId, Address
 from mepassa.model.route import FoundBy, NatKind, Policy, RouteKind
 from mepassa.model.signal import Signal, SignalKind
+from mepassa.model.status import ChatState
 from mepassa.ports.clock import Clock
 from mepassa.ports.db import Db
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import EventKind, OutboxKind, Tx
 from mepassa.ports.transport import Link
+from mepassa.protocol.devices import listed_devices
 from mepassa.routing import (
     Action,
     AddressesLearnt,
@@ -177,6 +179,19 @@ class PathService:
                 self._spawn(reach.end_paths(kind, how))
         for peer in self._peers.values():
             peer.feed(PathsAllowed(direct, relay, how == "close"))
+
+    async def chat_shown(self, account: AccountId) -> None:
+        """A face reads this chat: whoever opens a chat is about to write."""
+
+        def devices(tx: Tx) -> list[Address]:
+            contact = tx.contact(account)
+            if contact is None or contact.state is not ChatState.ACCEPTED:
+                return []
+            listed = listed_devices(contact)
+            return [] if listed is None else [Address(account, entry.device) for entry in listed.devices]
+
+        for address in await self._db.run(devices):
+            (await self._peer(address)).show()
 
     def heard(self, device: Address) -> None:
         """An envelope that this device wrote a moment ago was committed: it is online."""
