@@ -8,7 +8,7 @@ from typing import Any
 from mepassa.cli.local_api import ApiError, LocalApi
 from mepassa.cli.place import DataFolder
 from mepassa.cli.speech import pick, say, say_error
-from mepassa.cli.talk import describe_status, find_chat, printable, talk
+from mepassa.cli.talk import describe_status, find_chat, line_of, talk
 from mepassa.model.errors import MepassaError
 
 
@@ -18,7 +18,7 @@ def chat(who: str, *, data: DataFolder = None) -> None:
     async def work(api: LocalApi) -> None:
         found = await find_chat(api, who)
         for message in await api.get(f"/chats/{found['id']}/messages", limit=20):
-            say(_line(found, message))
+            say(line_of(found, message))
         try:
             async with asyncio.TaskGroup() as tasks:
                 watching = tasks.create_task(_watch(api, found))
@@ -37,7 +37,7 @@ async def _watch(api: LocalApi, found: dict[str, Any]) -> None:
         if message.get("chat_id") != found["id"]:
             continue
         if event["type"] == "message" and message["sender"] == found["account_id"]:
-            say(_line(found, message))
+            say(line_of(found, message))
             await api.post(f"/chats/{found['id']}/read", {"up_to": message["id"]})
         elif event["type"] == "status":
             say(f"   {describe_status(message)}")
@@ -52,9 +52,3 @@ async def _type(api: LocalApi, found: dict[str, Any]) -> None:
                 await api.post(f"/chats/{found['id']}/messages", body)
             except ApiError as error:
                 say_error(error)
-
-
-def _line(found: dict[str, Any], message: dict[str, Any]) -> str:
-    theirs = message["sender"] == found["account_id"]
-    name = printable(found["name"]) if theirs else pick("você", "you")
-    return f"{name}: {printable(message['content'].get('text', ''))}"

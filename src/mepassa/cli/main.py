@@ -1,5 +1,6 @@
 """`mepassa`: the names of the commands, and how a command ends. Everything heavy loads inside the command that needs it."""
 
+import os
 import sys
 from importlib.metadata import version
 
@@ -10,6 +11,8 @@ from mepassa.cli.speech import say_error
 from mepassa.model.errors import MepassaError
 
 OK, FAILED, WRONG_USAGE = 0, 1, 2
+INTERRUPTED, NOBODY_READS = 130, 141
+"""128 and the number of SIGINT or SIGPIPE, as shells say it."""
 
 COMMANDS = {
     "init": ("mepassa.cli.node:init", "Create your account on a home server, in this folder."),
@@ -58,6 +61,9 @@ def run(argv: list[str]) -> int:
     except MepassaError as error:
         say_error(error)
         return FAILED
+    except BrokenPipeError:  # `mepassa invite | head -1`: whoever read our words has enough of them
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is flushed at the end goes nowhere
+        return NOBODY_READS
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     return result if isinstance(result, int) else OK

@@ -76,6 +76,9 @@ def _words(url: str, invite: str | None) -> str:
     lines = [pick(f"A casa está aberta em {url}.", f"The home is open at {url}.")]
     if invite is not None:
         lines.append(
-            pick(f"O primeiro convite para criar conta: {invite}", f"The first invite to make an account: {invite}")
+            pick(
+                f"O primeiro convite para criar conta (só aparece agora): {invite}",
+                f"The first invite to make an account (shown only now): {invite}",
+            )
         )
     return "\n".join(lines)

@@ -20,10 +20,40 @@ PORTUGUESE = {
     "RegistrationRefusedError": "A casa não aceitou o cadastro; peça um convite a quem a mantém, ou confira o seu.",
     "LoginRefusedError": "A casa não conhece este aparelho; talvez ele tenha sido removido da conta.",
     "StateRolledBackError": "Este banco é uma cópia antiga; as conversas estão sendo refeitas antes de enviar algo.",
+    "TextTooLongError": "O texto está vazio ou é comprido demais; encurte-o ou divida-o em dois.",
     "UnsupportedError": "Esta versão ainda não faz isso.",
     "NodeNotRunningError": "O MePassa não está rodando nesta pasta; inicie-o com `mepassa run`.",
 }
 """By error class; a class that is not here speaks its own English sentence."""
+
+PORTUGUESE_SENTENCES = {
+    "A home is given as https://HOST or https://HOST:PORT.": (
+        "O endereço de uma casa é https://SERVIDOR ou https://SERVIDOR:PORTA."
+    ),
+    "Plain http is only for a home on this machine; use https, or --insecure-home if you know why.": (
+        "http só serve para uma casa neste computador; use https, ou --insecure-home se souber por quê."
+    ),
+    "A name is 1 to 64 letters, without line breaks or spaces around it.": (
+        "Um nome tem de 1 a 64 letras, sem quebras de linha nem espaços em volta."
+    ),
+    "This folder has an account already; choose another folder.": "Esta pasta já tem uma conta; escolha outra pasta.",
+    "This is not a MePassa contact link.": "Este não é um link de contato do MePassa.",
+    "This contact link is damaged; ask for a new one.": "Este link de contato está danificado; peça um novo.",
+    "This is your own link; give it to somebody else.": "Este é o seu próprio link; passe-o a outra pessoa.",
+    "Accept the request before you answer.": "Aceite o pedido antes de responder.",
+    "There is no request to accept in this chat.": "Não há pedido para aceitar nesta conversa.",
+    "This contact is blocked.": "Este contato está bloqueado.",
+    "Hiding your internet address works only with contacts of the same home server yet.": (
+        "Esconder o endereço de internet só funciona, por enquanto, com contatos da mesma casa."
+    ),
+    "That home has an address inside a private network; it can't be reached from here.": (
+        "Essa casa fica dentro de uma rede privada; daqui não se chega a ela."
+    ),
+    "The data folder cannot be written; choose another.": "Não é possível gravar na pasta de dados; escolha outra.",
+    "The certificate and its key cannot be used.": "O certificado e a chave dele não podem ser usados.",
+    "The node did not answer in time; try again.": "O MePassa desta pasta não respondeu a tempo; tente de novo.",
+}
+"""By what is said in English, where one class says several things; comes before the class's own sentence."""
 
 
 def portuguese() -> bool:
@@ -41,7 +71,7 @@ def say(text: str) -> None:
 
 def in_words(code: str, message: str) -> str:
     """An error in the reader's language, as far as there are words for it."""
-    return PORTUGUESE.get(code, message) if portuguese() else message
+    return PORTUGUESE_SENTENCES.get(message) or PORTUGUESE.get(code, message) if portuguese() else message
 
 
 def say_error(error: MepassaError) -> None:

@@ -95,7 +95,7 @@ def add(
     name = printable(chat["name"])
     say(
         pick(
-            f"{name} foi adicionado. Envie a primeira mensagem: ela vai como pedido.",
+            f"{name} está nos seus contatos. Envie a primeira mensagem: ela vai como pedido.",
             f"{name} was added. Send the first message: it goes as a request.",
         )
     )
@@ -166,14 +166,26 @@ def listen(
     """Print what happens, as it happens, until interrupted."""
 
     async def work(api: LocalApi) -> None:
+        chats: dict[str, dict[str, Any]] = {}
         async for event in api.events(after):
             if as_json:
                 say(json.dumps(event))
             elif event["type"] == "message":
                 message = event["message"]
-                say(f"{message['sender'][:8]}: {printable(message['content'].get('text', ''))}")
+                chat_id = message["chat_id"]
+                if chat_id not in chats:
+                    chats[chat_id] = await api.get(f"/chats/{chat_id}")
+                say(line_of(chats[chat_id], message))
 
     talk(data, work)
+
+
+def line_of(chat: dict[str, Any], message: dict[str, Any]) -> str:
+    """Who says what to whom, in one line."""
+    name = printable(chat["name"])
+    theirs = message["sender"] == chat["account_id"]
+    who = name if theirs else pick(f"você → {name}", f"you → {name}")
+    return f"{who}: {printable(message['content'].get('text', ''))}"
 
 
 def printable(text: str) -> str:
@@ -205,10 +217,17 @@ def status(*, data: DataFolder = None, as_json: Annotated[bool, Parameter(name="
         say(pick(f"  {waiting} envelopes esperam para sair", f"  {waiting} envelopes wait to leave"))
     for problem in found["health"]["problems"]:
         say(f"  ✗ {in_words(problem['code'], problem['message'])}")
+    states = {
+        "requested": pick("pedido enviado", "requested"),
+        "request": pick("quer conversar", "request"),
+        "accepted": pick("contato", "accepted"),
+        "blocked": pick("bloqueado", "blocked"),
+    }
+    kinds = {"direct": pick("direto", "direct"), "relayed": pick("por uma ponte", "relayed")}
     for chat in found["chats"]:
         path = chat["path"]
-        live = f" · {path['kind']}" if path else ""
-        say(f"  {printable(chat['name'])} ({chat['state']}, {chat['unread']}){live}")
+        live = f" · {kinds[path['kind']]}" if path else ""
+        say(f"  {printable(chat['name'])} ({states[chat['state']]}, {chat['unread']}){live}")
 
 
 def doctor(*, data: DataFolder = None, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
