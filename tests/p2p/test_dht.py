@@ -19,6 +19,7 @@ from mepassa.p2p.dht import KAD_PROTOCOL, DhtNode, _denied, any_near
 from mepassa.p2p.guest import TrioGuest
 from mepassa.p2p.host import DialFailure, HostDialError, P2pHost
 from mepassa.p2p.presence import make_presence
+from mepassa.ports.rng import SystemRng
 from mepassa.server.bootstrap import BootstrapConfig, BootstrapRole
 from mepassa.server.bootstrap.role import load_or_make_key
 from mepassa.testing import ManualClock
@@ -249,7 +250,7 @@ async def test_a_role_that_listens_everywhere_tells_its_public_address(tmp_path:
 
 def test_a_broken_key_file_is_replaced_and_a_good_one_kept(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "key"
-    first = load_or_make_key(path)
-    assert load_or_make_key(path) == first
+    first = load_or_make_key(path, SystemRng())
+    assert load_or_make_key(path, SystemRng()) == first
     path.write_bytes(b"short")
-    assert len(load_or_make_key(path)) == 32
+    assert len(load_or_make_key(path, SystemRng())) == 32

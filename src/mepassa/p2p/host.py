@@ -120,10 +120,6 @@ class P2pHost:
                 await stream.close()
             raise
 
-    async def close_all(self) -> None:
-        """Close every connection, keep listening."""
-        await self._guest.call(self._close_all)
-
     # --- trio ---------------------------------------------------------------------------------------------------------
 
     async def _run(self, listen: list[Multiaddr], started: "asyncio.Future[tuple[TcpAddress, ...]]") -> None:
@@ -182,12 +178,6 @@ class P2pHost:
         self._guest.spawn(taken.pump)
         opened.append(taken)
         return taken
-
-    async def _close_all(self) -> None:
-        network: Any = self.host.get_network()
-        async with trio.open_nursery() as nursery:
-            for connection in network.get_connections():
-                nursery.start_soon(connection.close)
 
 
 def _connection_of(stream: INetStream) -> Any:

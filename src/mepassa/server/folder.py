@@ -11,6 +11,7 @@ from mepassa.identity import HomeKeyPair
 from mepassa.model.errors import FolderInUseError, InvalidInputError
 from mepassa.model.secret import SecretBytes
 from mepassa.ports.rng import Rng
+from mepassa.server.private_file import write_private
 
 DATABASE = "home.db"
 HOME_KEY = "home-key"
@@ -61,24 +62,10 @@ class Folder:
     def _secret(self, name: str, make: Callable[[], bytes]) -> SecretBytes:
         path = self.path / name
         if not path.exists():
-            self._write(path, make().hex())
+            write_private(path, f"{make().hex()}\n".encode())
         try:
             return SecretBytes(bytes.fromhex(path.read_text().strip()))
         except ValueError as error:
             raise InvalidInputError(
                 f"The file {name} in the data folder is damaged; restore it.", field="data"
             ) from error
-
-    def _write(self, path: Path, text: str) -> None:
-        """Whole or not at all, readable by its owner only."""
-        draft = path.with_suffix(".new")
-        draft.unlink(missing_ok=True)
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "w") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.rename(path)
-        folder = os.open(self.path, os.O_RDONLY)
-        os.fsync(folder)
-        os.close(folder)

@@ -162,7 +162,7 @@ class _Parts:
             public_address=await _literal(config.public_address),
             peers=config.bootstrap_peers,
         )
-        role = BootstrapRole(bootstrap_config, clock=self._clock)
+        role = BootstrapRole(bootstrap_config, clock=self._clock, rng=self._rng)
         facts = await role.start()
         self._stack.push_async_callback(role.stop)
         self.bootstrap = facts.multiaddrs

@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import os
-import secrets
 import socket
 from dataclasses import dataclass
 from ipaddress import IPv4Address
@@ -17,6 +15,8 @@ from mepassa.p2p.guest import TrioGuest
 from mepassa.p2p.hardening import HostLimits
 from mepassa.p2p.host import ListenError
 from mepassa.ports.clock import Clock, SystemClock
+from mepassa.ports.rng import Rng, SystemRng
+from mepassa.server.private_file import write_private
 
 MAX_CONNECTIONS = 6_000
 """1 500 connections take 175 MB; a node asks and leaves, so this many at once is a large place."""
@@ -51,9 +51,9 @@ class BootstrapFacts:
 class BootstrapRole:
     """A `server.roles.Role`. A process has at most one (trio runs once a thread)."""
 
-    def __init__(self, config: BootstrapConfig, *, clock: Clock | None = None) -> None:
+    def __init__(self, config: BootstrapConfig, *, clock: Clock | None = None, rng: Rng | None = None) -> None:
         """Raises `MalformedError` for hosts that are not literals."""
-        self._config, self._clock = config, clock or SystemClock()
+        self._config, self._clock, self._rng = config, clock or SystemClock(), rng or SystemRng()
         self._ip = parse_ip(config.listen_host)
         told = None if config.public_address is None else parse_ip(config.public_address)
         self._public_ip = told or (_outward_ip() if self._ip.is_unspecified else None)
@@ -77,7 +77,7 @@ class BootstrapRole:
             now_ms=self._clock.now_ms,
             allow_loopback=reachable.is_loopback,
             near=is_private(reachable) or any_near(self._config.peers),
-            seed=load_or_make_key(self._config.data / KEY_FILE),
+            seed=load_or_make_key(self._config.data / KEY_FILE, self._rng),
             public_ip=self._public_ip,
             limits=HostLimits(max_connections=MAX_CONNECTIONS, max_peers=MAX_PEERS),
         )
@@ -109,7 +109,7 @@ class BootstrapRole:
             await asyncio.sleep(REJOIN_S if joined else FIRST_REJOIN_S)
 
 
-def load_or_make_key(path: Path) -> bytes:
+def load_or_make_key(path: Path, rng: Rng) -> bytes:
     """32 bytes, 0600. What others have listed stays true over a restart."""
     try:
         seed = path.read_bytes()
@@ -117,16 +117,9 @@ def load_or_make_key(path: Path) -> bytes:
             return seed
     except FileNotFoundError:
         pass
-    seed = secrets.token_bytes(32)
+    seed = rng.token(32)
     path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".new")
-    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    try:
-        os.write(descriptor, seed)
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-    fresh.replace(path)
+    write_private(path, seed)
     return seed
 
 

@@ -26,10 +26,6 @@ class Grant(Enum):
     def may_fetch(self) -> bool:
         return self in (Grant.CONTACT, Grant.INVITE, Grant.WORK)
 
-    @property
-    def may_deposit(self) -> bool:
-        return self is not Grant.SIGNAL
-
 
 _GRANTS = {
     TokenRight.DELIVERY: Grant.CONTACT,

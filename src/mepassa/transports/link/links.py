@@ -1,14 +1,41 @@
 """The live links of one transport, and what happens when there are two to one device."""
 
 import asyncio
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
 from mepassa.model.ids import Address
-
-if TYPE_CHECKING:
-    from mepassa.transports.link.session import LinkSession
+from mepassa.ports.transport import Link
+from mepassa.transports.link.machine import CloseCause
 
 How = Literal["close", "silence"]
+
+
+class KeptLink(Link, Protocol):
+    """What a set needs of a link besides what everybody may do with it."""
+
+    @property
+    def own(self) -> Address: ...
+
+    @property
+    def is_open(self) -> bool: ...
+
+    @property
+    def retiring(self) -> bool:
+        """A newer one has taken over."""
+        ...
+
+    @property
+    def cause(self) -> CloseCause | None:
+        """Why it ended; None while it lives."""
+        ...
+
+    def retire(self) -> None:
+        """Finish what is in flight, then end."""
+        ...
+
+    def silence(self) -> None:
+        """Swallow every byte from now on."""
+        ...
 
 
 class LinkSet:
@@ -20,19 +47,19 @@ class LinkSet:
     """
 
     def __init__(self) -> None:
-        self._links: list[LinkSession] = []
+        self._links: list[KeptLink] = []
 
-    def add(self, link: "LinkSession") -> None:
+    def add(self, link: KeptLink) -> None:
         for older in self.live(link.peer):
             if older.own < older.peer:
                 older.retire()
         self._links.append(link)
 
-    def remove(self, link: "LinkSession") -> None:
+    def remove(self, link: KeptLink) -> None:
         if link in self._links:
             self._links.remove(link)
 
-    def live(self, peer: Address | None = None) -> "tuple[LinkSession, ...]":
+    def live(self, peer: Address | None = None) -> tuple[KeptLink, ...]:
         """Open links (to `peer`, or all), the newest last. One that is being replaced is no longer live."""
         return tuple(
             link for link in self._links if link.is_open and not link.retiring and (peer is None or link.peer == peer)

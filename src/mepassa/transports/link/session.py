@@ -81,7 +81,6 @@ class LinkSession:
         )
         self._stream, self._handler, self._facts, self._links = stream, handler, facts, links
         self._own = identity.own
-        self._dialled = role is LinkRole.DIALLER
         self._timer: asyncio.TimerHandle | None = None
         self._to_write = asyncio.Event()
         self._told: asyncio.Queue[LinkEvent] = asyncio.Queue()
