@@ -1,5 +1,6 @@
 """docs/guides/local-api.md: who may speak to the local API."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
@@ -164,3 +165,14 @@ def test_the_openapi_document_comes_from_the_handlers_types() -> None:
         "$ref": "#/components/schemas/Note"
     }
     assert document["paths"]["/notes"]["post"]["requestBody"]["required"] is True
+
+
+async def test_a_token_that_is_no_text_is_refused_like_a_wrong_one() -> None:
+    async with serving() as (url, gate, _clock):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+        head = f"GET /api/v1/notes/5 HTTP/1.1\r\nHost: 127.0.0.1:{gate.port}\r\nConnection: close\r\n".encode()
+        writer.write(head + b"Authorization: Bearer \xff\xfe\r\nCookie: mepassa_1=\xff\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 401 ")
+        writer.close()
+        async with aiohttp.ClientSession() as http, http.get(f"{url}/open?code=%FF") as answer:
+            assert answer.status == 403

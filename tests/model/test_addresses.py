@@ -52,3 +52,33 @@ def test_some_addresses_are_never_dialled(text: str) -> None:
 def test_loopback_is_dialled_only_where_it_is_allowed() -> None:
     assert not is_never_dialled(parse_ip("127.0.0.1"), allow_loopback=True)
     assert is_never_dialled(parse_ip("169.254.1.1"), allow_loopback=True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "::ffff:0:127.0.0.1",
+        "::10.0.0.1",
+        "64:ff9b::10.0.0.1",
+        "64:ff9b::7f00:1",
+        "64:ff9b::169.254.169.254",
+        "64:ff9b:1::1",
+        "2002:a00:1::1",
+        "2002:7f00:1::",
+        "2002:c0a8:101::5",
+        "fec0::1",
+    ],
+)
+def test_an_inner_address_is_not_dialled_in_a_disguise_of_ipv6(text: str) -> None:
+    assert is_never_dialled(parse_ip(text))
+    assert is_never_dialled(parse_ip(text), allow_loopback=True)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.1", "127.0.0.1", "169.254.169.254", "192.168.1.1", "100.64.0.1"])
+def test_a_mapped_address_is_judged_by_what_it_maps_even_where_nobody_unwrapped_it(host: str) -> None:
+    assert is_never_dialled(IPv6Address(f"::ffff:{host}"))
+
+
+@pytest.mark.parametrize("text", ["64:ff9b::198.51.100.1", "2002:c633:6401::1", "2001:db8::1"])
+def test_public_addresses_behind_a_translator_stay_reachable(text: str) -> None:
+    assert not is_never_dialled(parse_ip(text))

@@ -254,3 +254,19 @@ def test_a_broken_key_file_is_replaced_and_a_good_one_kept(tmp_path: Path) -> No
     assert load_or_make_key(path, SystemRng()) == first
     path.write_bytes(b"short")
     assert len(load_or_make_key(path, SystemRng())) == 32
+
+
+async def test_whatever_a_strange_node_makes_the_library_raise_is_no_more_than_an_unreachable_dht(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, multiaddr = await world.serve()
+
+    async def confused(*_: object) -> None:
+        raise KeyError("words from a stranger")
+
+    monkeypatch.setattr("libp2p.kad_dht.peer_routing.PeerRouting.find_closest_peers_network", confused)
+    with pytest.raises(DhtUnreachableError):
+        await world.client(multiaddr).publish(world.presence, OWN, LISTENING, world.device.sign)
+    with pytest.raises(DhtUnreachableError):
+        await world.client(multiaddr).look_up(world.presence.public, [(OWN, world.device.public)])
+    await server.stop()

@@ -315,3 +315,15 @@ def test_any_text_gives_an_address_or_a_documented_error(text: str) -> None:
         return
     assert isinstance(address.ip, IPv4Address | IPv6Address)
     assert 0 < address.port < 65_536
+
+
+async def test_a_task_that_fails_in_trio_ends_alone(guest: TrioGuest) -> None:
+    async def fails() -> None:
+        raise KeyError("what a stranger made a library raise")
+
+    async def answers() -> int:
+        return 7
+
+    guest.spawn(fails)
+    assert await guest.call(answers) == 7
+    assert await guest.call(answers) == 7

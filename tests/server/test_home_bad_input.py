@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from mepassa.model.envelope import SealedEnvelope
-from mepassa.model.errors import LinkLostError
+from mepassa.model.errors import LinkLostError, MalformedError
 from mepassa.model.ids import AccountId, Address, EnvelopeId, RunId
 from mepassa.ports.frames import FrameStream
 from mepassa.testing.people import Listener, Person, fake_prekeys
@@ -155,3 +155,32 @@ async def test_an_address_with_too_many_sockets_gets_no_more(tmp_path: Path) -> 
         another = await world.dial(world.address.url, DEPOSIT_PATH)
         await another.send(wire.encode_deposit_to_home([HELLO]))
         assert await another.receive()
+
+
+class Sleeper(Listener):
+    """A device whose disk is full: it takes nothing until it is woken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.woken = asyncio.Event()
+
+    async def envelope_delivered(self, envelope: SealedEnvelope) -> None:
+        await self.woken.wait()
+        await super().envelope_delivered(envelope)
+
+
+async def test_a_home_that_delivers_past_its_credit_is_left_before_it_fills_our_memory(tmp_path: Path) -> None:
+    async with home_world(tmp_path) as world:
+        bruno = await world.person()
+        online = await world.online(bruno, Sleeper())
+        session = world.session(bruno.own)
+        window = wire.DELIVERY_WINDOW_BYTES // 30_000
+        for number in range(window):  # what the credit allows
+            session.push(number.to_bytes(16), number.to_bytes(2) + bytes(30_000))
+        await asyncio.sleep(0.05)
+        assert online.own_home.logged_in
+        for number in range(window, 3 * window):
+            session.push(number.to_bytes(16), number.to_bytes(2) + bytes(30_000))
+        await eventually(lambda: not online.own_home.logged_in)
+        assert isinstance(online.own_home.trouble, MalformedError)
+        await online.leave()

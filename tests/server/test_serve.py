@@ -1,5 +1,6 @@
 """docs/guides/hosting.md: a home as a process: what it says, what it holds, what it loads, how it stops."""
 
+import asyncio
 import json
 import re
 import socket
@@ -20,6 +21,7 @@ from mepassa.model.errors import FolderInUseError, InvalidInputError
 from mepassa.model.secret import SecretBytes
 from mepassa.ports.clock import SystemClock
 from mepassa.server.config import ServerConfig
+from mepassa.server.http import HttpServer, make_app
 from mepassa.transports.mailbox import fetch_well_known
 from mepassa.wire.wellknown import RegistrationPolicy
 
@@ -199,3 +201,15 @@ def test_the_invite_page_offers_the_app_what_the_link_holds(
     links = re.findall(r"<a [^>]*>", done.stdout.decode())
     assert len(links) == 2
     assert all(offered in link for link in links)
+
+
+async def test_a_connection_that_only_drips_its_request_does_not_keep_a_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mepassa.server.http.REQUEST_DEADLINE_S", 0.2)
+    server = HttpServer(make_app(None, lambda: b"signed"), "127.0.0.1", 0)
+    port = await server.start()
+    for said in (b"", b"GET / HTTP/1.1\r\nHost: x\r\nX-Drip: "):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(said)
+        assert await reader.read() == b""
+        writer.close()
+    await server.stop()

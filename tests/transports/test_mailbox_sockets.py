@@ -28,7 +28,7 @@ from mepassa.transports.mailbox import (
 )
 from mepassa.transports.mailbox.channel import authority_of
 from mepassa.wire import mailbox as wire
-from mepassa.wire.wellknown import DEPOSIT_PATH, MAILBOX_PATH
+from mepassa.wire.wellknown import DEPOSIT_PATH, MAILBOX_PATH, WELL_KNOWN_PATH
 
 CLOCK = SystemClock()
 
@@ -205,3 +205,25 @@ async def test_a_name_that_leads_to_a_private_address_is_not_dialled(home: HomeP
     with pytest.raises(HomeUnreachableError):
         await dial(f"http://localhost:{home.port}", DEPOSIT_PATH)
     await dial.close()
+
+
+@pytest.mark.parametrize(
+    "date", ["1 Jan 99999999999999999999 00:00:00 GMT", "1 Jan 2020 00:00:00 99999999999999999999", "yesterday", ""]
+)
+async def test_a_date_that_is_none_costs_the_clock_check_and_nothing_else(home: HomeProcess, date: str) -> None:
+    """The header is not signed: whoever sits between may write anything there."""
+    async with aiohttp.ClientSession() as client, client.get(home.url + WELL_KNOWN_PATH) as genuine:
+        signed = await genuine.read()
+
+    async def document(_request: web.Request) -> web.Response:
+        return web.Response(body=signed, headers={"Date": date})
+
+    app = web.Application()
+    app.router.add_get(WELL_KNOWN_PATH, document)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    found = await fetch_well_known(url, expected_key=home.address.key, clock=CLOCK)
+    assert found.clock_offset_s is None
+    await runner.cleanup()

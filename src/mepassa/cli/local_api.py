@@ -1,9 +1,13 @@
 """The command line's door to a running node: plain HTTP on loopback with the token from the folder."""
 
+import hashlib
+import hmac
+import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import aiohttp
 
@@ -11,6 +15,10 @@ from mepassa.model.errors import LocalError, MepassaError, TransientError
 
 CALL_TIMEOUT_S = 60.0
 """A call may wait for another server (adding a contact); a minute is longer than any step inside it."""
+
+
+CHECK_TIMEOUT_S = 10.0
+"""For the proof that the node is ours: a moment, unless the machine is very busy."""
 
 
 class NodeNotRunningError(TransientError):
@@ -34,6 +42,7 @@ class LocalApi:
 
     def __init__(self, url: str, token: str) -> None:
         self.url = url
+        self._token = token
         self._headers = {"Authorization": f"Bearer {token}"}
         self._http: aiohttp.ClientSession | None = None
 
@@ -47,9 +56,27 @@ class LocalApi:
         return cls(url, token)
 
     async def __aenter__(self) -> Self:
+        await self._check()
         timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S)
         self._http = aiohttp.ClientSession(headers=self._headers, timeout=timeout)
         return self
+
+    async def _check(self) -> None:
+        """That our node answers there: after a crash the file may name a port that somebody else has taken since, and
+        the token must not be told to them. Raises `NodeNotRunningError`.
+        """
+        nonce = secrets.token_bytes(32)
+        try:
+            port = urlsplit(self.url).port or 0
+            expected = proof_of(bytes.fromhex(self._token), port, nonce)
+            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=CHECK_TIMEOUT_S)) as http:
+                asked = f"{self.url}/proof?nonce={nonce.hex()}"
+                async with http.get(asked, allow_redirects=False) as answer:
+                    said = await answer.content.read(len(expected) + 1)
+        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+            raise NodeNotRunningError from error
+        if not hmac.compare_digest(said, expected):
+            raise NodeNotRunningError
 
     async def __aexit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
@@ -103,6 +130,12 @@ class LocalApi:
         if self._http is None:
             raise RuntimeError("use LocalApi as an async context manager")
         return self._http
+
+
+def proof_of(token: bytes, port: int, nonce: bytes) -> bytes:
+    """What a node with this token answers to `GET /proof?nonce=` at this port (docs/guides/local-api.md)."""
+    message = b"mepassa api proof 1" + port.to_bytes(2, "big") + nonce
+    return hmac.digest(token, message, hashlib.sha256).hex().encode()
 
 
 def _refusal(body: Any) -> MepassaError:

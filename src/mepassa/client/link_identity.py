@@ -1,21 +1,30 @@
 """What links are told of the account (`ports.transport.LinkIdentity`): a snapshot, since a hello cannot wait for a disk."""
 
+from dataclasses import dataclass
+
 from mepassa.identity import IdentityKeyPair
 from mepassa.model.ids import Address
 from mepassa.model.keys import IdentityKey
 from mepassa.model.status import ChatState
 from mepassa.ports.db import Db
 from mepassa.ports.stores import OwnAccount, Tx
+from mepassa.ports.transport import LinkIdentity
 from mepassa.protocol.devices import listed_devices
 
 
+@dataclass(frozen=True, slots=True)
+class _Peer:
+    key: IdentityKey
+    allows_direct: bool
+
+
 class DbLinkIdentity:
-    """Call `refresh` before the first use and after contacts, lists or states change."""
+    """Call `refresh` before the first use and after contacts, lists, states or policies change."""
 
     def __init__(self, db: Db[Tx], own: OwnAccount) -> None:
         self._db, self._own = db, own
         self._key = IdentityKeyPair(own.device_seed)
-        self._peers: dict[Address, IdentityKey] = {}
+        self._peers: dict[Address, _Peer] = {}
 
     async def refresh(self) -> None:
         self._own, self._peers = await self._db.run(_read)
@@ -32,13 +41,46 @@ class DbLinkIdentity:
         return self._key.sign(message)
 
     def peer_key(self, peer: Address) -> IdentityKey | None:
-        return self._peers.get(peer)
+        found = self._peers.get(peer)
+        return None if found is None else found.key
+
+    def for_direct_links(self) -> LinkIdentity:
+        """The same account for a transport that shows our address: contacts from whom we hide it are strangers there.
+
+        They would be refused after both hellos anyway; but a hello that is answered proves who sits at this address.
+        """
+        return _Direct(self)
+
+    def direct_peer_key(self, peer: Address) -> IdentityKey | None:
+        found = self._peers.get(peer)
+        return found.key if found is not None and found.allows_direct else None
 
 
-def _read(tx: Tx) -> tuple[OwnAccount, dict[Address, IdentityKey]]:
+@dataclass(frozen=True, slots=True)
+class _Direct:
+    """A view: it follows every refresh."""
+
+    whole: DbLinkIdentity
+
+    @property
+    def own(self) -> Address:
+        return self.whole.own
+
+    @property
+    def list_version(self) -> int:
+        return self.whole.list_version
+
+    def sign(self, message: bytes) -> bytes:
+        return self.whole.sign(message)
+
+    def peer_key(self, peer: Address) -> IdentityKey | None:
+        return self.whole.direct_peer_key(peer)
+
+
+def _read(tx: Tx) -> tuple[OwnAccount, dict[Address, _Peer]]:
     peers = {}
     for contact in tx.contacts():
         devices = listed_devices(contact) if contact.state is ChatState.ACCEPTED else None
         for entry in devices.devices if devices is not None else ():
-            peers[Address(contact.account, entry.device)] = entry.identity_key
+            peers[Address(contact.account, entry.device)] = _Peer(entry.identity_key, contact.allows_direct)
     return tx.own(), peers

@@ -13,6 +13,7 @@ import keyring
 
 from mepassa.client.config import NodeConfig
 from mepassa.client.folder import NodeFolder, write_private
+from mepassa.client.supervisor import keep_running
 from mepassa.model.errors import NotInitialisedError
 from mepassa.storage import open_database
 from mepassa.storage.key import KeyPlace, key_place, load_key
@@ -90,9 +91,9 @@ async def run(config: NodeConfig, ready: Callable[[NodeReady], None]) -> None:
 
 @contextlib.asynccontextmanager
 async def _running(services: Services) -> AsyncIterator[None]:
-    """All services run while this is open; one that fails is our bug and ends the node."""
+    """All services run while this is open, and run again when one fails."""
     async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(service()) for service in services]
+        running = [tasks.create_task(keep_running(service)) for service in services]
         await asyncio.sleep(0)  # each has begun before anybody asks for anything
         try:
             yield

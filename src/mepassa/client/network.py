@@ -12,6 +12,7 @@ from pathlib import Path
 import ifaddr
 
 from mepassa.model.addresses import IpAddress, is_never_dialled, parse_ip
+from mepassa.model.errors import MalformedError
 from mepassa.routing import AddressRules
 
 log = logging.getLogger("mepassa.network")
@@ -72,12 +73,16 @@ class NetworkWatch:
         """Which addresses may be dialled from here."""
         return AddressRules(self.own.prefixes, self.own.gateways, self._allow_loopback)
 
-    async def run(self, on_change: Callable[[OwnNetwork], Awaitable[None]]) -> None:
-        """Until cancelled."""
+    async def run(self, on_change: Callable[[OwnNetwork], Awaitable[bool]]) -> None:
+        """Until cancelled. `on_change` says whether it could use what there is; if not, it is called again."""
+        settled = True
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
-            seen = look_at_network(allow_loopback=self._allow_loopback)
-            if seen != self.own:
+            try:
+                seen = look_at_network(allow_loopback=self._allow_loopback)
+            except (OSError, MalformedError):
+                continue  # the interfaces changed while they were read
+            if seen != self.own or not settled:
                 self.own = seen
                 log.info("network.changed", extra={"addresses": len(seen.listen)})
-                await on_change(seen)
+                settled = await on_change(seen)

@@ -1,6 +1,8 @@
 """The transports as `paths` sees them: libp2p dials, ICE meetings, presence in the DHT. Made in `main`."""
 
+import logging
 from collections.abc import Callable
+from dataclasses import replace
 
 from mepassa.client.home import HomeState
 from mepassa.client.network import NetworkWatch, OwnNetwork
@@ -15,7 +17,9 @@ from mepassa.ports.rng import Rng
 from mepassa.ports.transport import Link
 from mepassa.routing import admit_ip
 from mepassa.transports.ice import IceAttempt, IceConfig, IceTransport
-from mepassa.transports.libp2p import Libp2pTransport, ListenFacts
+from mepassa.transports.libp2p import Libp2pTransport, ListenError, ListenFacts
+
+log = logging.getLogger("mepassa.transports")
 
 DIAL_TIMEOUT_S = 5.0
 """Longer than any TCP and Noise handshake that is worth having; routing has gone on long before."""
@@ -42,18 +46,33 @@ class Transports:
         """Set by `main`: it needs us to be made first."""
 
     async def start(self) -> None:
-        await self._libp2p.start()
+        await self._start(self._network.own)
 
     async def stop(self) -> None:
         await self._libp2p.stop()
         await self._ice.stop()
 
-    async def listen_anew(self, network: OwnNetwork) -> None:
-        """Other addresses: the old links of libp2p stood on addresses that may be gone."""
+    async def listen_anew(self, network: OwnNetwork) -> bool:
+        """Other addresses: the old links of libp2p stood on addresses that may be gone.
+
+        False when none of them can be listened on yet: an IPv6 address is there a moment before it can be bound to.
+        """
         await self._libp2p.stop()
         self._libp2p = self._make_libp2p(network)
         self._libp2p.set_direct(self._direct, "close")
-        await self._libp2p.start()
+        return await self._start(network)
+
+    async def _start(self, network: OwnNetwork) -> bool:
+        try:
+            await self._libp2p.start()
+        except ListenError:
+            log.warning("libp2p.not_listening")
+            await self._libp2p.stop()
+            self._libp2p = self._make_libp2p(replace(network, listen=()))
+            self._libp2p.set_direct(self._direct, "close")
+            await self._libp2p.start()
+            return False
+        return True
 
     @property
     def facts(self) -> ListenFacts:

@@ -90,7 +90,7 @@ async def build(config: NodeConfig, folder: NodeFolder, db: SqlDb, cleanup: cont
     def make_libp2p(own_network: OwnNetwork) -> Libp2pTransport:
         listen = Libp2pConfig(listen=own_network.listen, allow_loopback=config.allow_loopback_paths)
         return Libp2pTransport(
-            listen, identity, paths, guest=guest, may_dial=lambda address: admit_ip(address, network.rules)
+            listen, identity.for_direct_links(), paths, guest=guest, may_dial=lambda ip: admit_ip(ip, network.rules)
         )
 
     ice = IceTransport(identity=identity, handler=paths, certificate=QuicCertificate.make(clock.now_ms()))
@@ -106,11 +106,12 @@ async def build(config: NodeConfig, folder: NodeFolder, db: SqlDb, cleanup: cont
     home_service.on_document = presence.learn_bootstrap
     contacts.also(presence.wake)
 
-    async def network_changed(own_network: OwnNetwork) -> None:
-        await transports.listen_anew(own_network)
+    async def network_changed(own_network: OwnNetwork) -> bool:
+        listening = await transports.listen_anew(own_network)
         paths.network_changed()
         connection.wake()
         presence.wake()
+        return listening
 
     paths.attach(transports, inbox)
 

@@ -31,12 +31,41 @@ def parse_ip(text: str) -> IpAddress:
     return address
 
 
+NEVER_DIALLED_IPV6: tuple[IPv6Network, ...] = (
+    IPv6Network("64:ff9b:1::/48"),  # RFC 8215: translation inside one network
+    IPv6Network("fec0::/10"),  # RFC 3879: site-local, private to whoever still routes it
+)
+
+_EMBEDDING: tuple[tuple[IPv6Network, int], ...] = (
+    (IPv6Network("::/96"), 0),  # RFC 4291 §2.5.5.1, IPv4-compatible
+    (IPv6Network("::ffff:0:0/96"), 0),  # RFC 4291 §2.5.5.2, IPv4-mapped
+    (IPv6Network("::ffff:0:0:0/96"), 0),  # RFC 2765, IPv4-translated
+    (IPv6Network("64:ff9b::/96"), 0),  # RFC 6052, NAT64
+    (IPv6Network("2002::/16"), 80),  # RFC 3056, 6to4
+)
+"""IPv6 that ends at an IPv4 address, and how many bits stand behind that."""
+
+
+def embedded_ipv4(address: IpAddress) -> IPv4Address | None:
+    """The IPv4 address that a translator or a dual-stack socket would turn this one into; None for any other."""
+    if isinstance(address, IPv4Address) or address.is_loopback or address.is_unspecified:
+        return None
+    behind = next((bits for network, bits in _EMBEDDING if address in network), None)
+    return None if behind is None else IPv4Address(int(address) >> behind & 0xFFFF_FFFF)
+
+
 def is_private(address: IpAddress) -> bool:
     return any(address.version == network.version and address in network for network in PRIVATE_NETWORKS)
 
 
 def is_never_dialled(address: IpAddress, *, allow_loopback: bool = False) -> bool:
-    """Loopback (outside demo and tests), link-local, multicast, unspecified, broadcast, reserved."""
+    """Loopback (outside demo and tests), link-local, multicast, unspecified, broadcast, reserved; also IPv6 forms that
+    hide an IPv4 address of such a kind or of a private network.
+    """
+    if (inside := embedded_ipv4(address)) is not None:
+        return is_private(inside) or is_never_dialled(inside)
+    if address.version == 6 and any(address in network for network in NEVER_DIALLED_IPV6):
+        return True
     if address.is_loopback:
         return not allow_loopback
     if isinstance(address, IPv4Address) and (

@@ -6,10 +6,13 @@ a loop, and everything that speaks libp2p is handed it.
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, TypeVarTuple
 
 import trio
+
+log = logging.getLogger("mepassa.p2p")
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -102,7 +105,14 @@ class TrioGuest:
             self._ends.remove(stop)
 
     def spawn(self, job: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
-        """Start a trio task that looks after itself: what it raises would end every other."""
+        """Start a trio task that looks after itself. What it raises ends it alone: strangers may be behind it."""
         if self._nursery is None:
             raise RuntimeError("trio does not run")
-        self._nursery.start_soon(job, *args)
+        self._nursery.start_soon(self._contained, job, *args)
+
+    @staticmethod
+    async def _contained(job: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
+        try:
+            await job(*args)
+        except Exception as error:  # noqa: BLE001 - libraries raise what they like; every other link lives on
+            log.error("trio.task_failed", extra={"error": type(error).__name__})  # noqa: TRY400 - no foreign words

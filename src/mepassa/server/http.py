@@ -23,6 +23,8 @@ BACKLOG = 1024
 CLOSE_DEADLINE_S = 1.0
 """How long a peer may take to answer our close."""
 SHUTDOWN_DEADLINE_S = 2.0
+REQUEST_DEADLINE_S = 15.0
+"""From an open connection (or the last answer on it) to a whole request: who drips headers holds no socket for long."""
 
 WELL_KNOWN_HEADERS = {"Content-Type": "application/octet-stream", "Cache-Control": "max-age=60"}
 
@@ -113,7 +115,12 @@ class HttpServer:
 
     def __init__(self, app: web.Application, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
         self._runner = web.AppRunner(
-            app, access_log=None, logger=_LOG, handle_signals=False, shutdown_timeout=SHUTDOWN_DEADLINE_S
+            app,
+            access_log=None,
+            logger=_LOG,
+            handle_signals=False,
+            shutdown_timeout=SHUTDOWN_DEADLINE_S,
+            keepalive_timeout=REQUEST_DEADLINE_S,
         )
         self._host, self._port, self._tls = host, port, tls
 

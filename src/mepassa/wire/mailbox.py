@@ -165,9 +165,12 @@ class LoggedIn(msgspec.Struct, frozen=True, array_like=True, tag=12):
 
 
 class RolledBack(msgspec.Struct, frozen=True, array_like=True, tag=13):
-    """The home knows the later run `counter`. The next `Auth` on this or another socket has to be above it."""
+    """The home knows the later run `counter`. The next `Auth` on this or another socket has to be above it.
 
-    counter: Counter
+    At most half of what an `Auth` can say: a forged one must not use up the numbers of an account for ever.
+    """
+
+    counter: Annotated[int, msgspec.Meta(ge=0, le=2**52)]
 
 
 class RunRisen(msgspec.Struct, frozen=True, array_like=True, tag=14):

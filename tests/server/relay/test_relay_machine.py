@@ -319,6 +319,20 @@ class TestRefusals:
         client.allocate()
         assert client.permit(at("198.51.100.200")) == 403
 
+    @pytest.mark.parametrize("host", ["::ffff:10.0.0.5", "::ffff:169.254.169.254", "::ffff:198.51.100.7"])
+    def test_443_for_ipv4_dressed_as_ipv6_which_a_dual_stack_socket_would_reach(self, host: str) -> None:
+        client = Lab(address="2001:db8::9").client()
+        client.allocate(RequestedAddressFamily(0x02))
+        assert client.permit(at(host)) == 443
+        assert client.bind(0x4000, at(host)) == 443
+        assert client.send(b"GET", at(host)) == []
+
+    @pytest.mark.parametrize("host", ["64:ff9b::10.0.0.5", "2002:a00:5::1", "::10.0.0.5"])
+    def test_403_for_an_inner_address_behind_a_translator(self, host: str) -> None:
+        client = Lab(address="2001:db8::9").client()
+        client.allocate(RequestedAddressFamily(0x02))
+        assert client.permit(at(host)) == 403
+
     def test_443_for_a_peer_of_the_other_family(self) -> None:
         client = Lab().client()
         client.allocate()

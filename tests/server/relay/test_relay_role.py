@@ -297,3 +297,20 @@ def test_turn_over_tcp_works_on_the_loop_that_homes_run_on() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(bind()).message_class is MessageClass.SUCCESS
+
+
+async def test_one_address_cannot_take_all_streams() -> None:
+    async with running(loopback_relay(max_tcp_per_address=2)) as role, stream_of(role) as one, stream_of(role) as two:
+        assert [code_of(await each.ask(Method.BINDING)) for each in (one, two)] == [0, 0]
+        async with stream_of(role) as third:
+            with pytest.raises((AssertionError, ConnectionError)):
+                await third.ask(Method.BINDING)
+        port = role.facts.tcp
+        other = TcpStream(*await asyncio.open_connection("127.0.0.1", port, local_addr=(PEER_HOST, 0)))
+        assert code_of(await other.ask(Method.BINDING)) == 0
+        await other.close()
+        await one.close()
+        while role.counters.tcp_connections > 1:  # noqa: ASYNC110 - a counter tells nobody
+            await asyncio.sleep(0.01)
+        async with stream_of(role) as again:
+            assert code_of(await again.ask(Method.BINDING)) == 0

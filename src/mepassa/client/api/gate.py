@@ -44,6 +44,11 @@ class Gate:
         """Derived from the token, so that an open page survives a restart and the token never reaches a browser."""
         return hmac.digest(self.token.expose(), b"mepassa cookie 1", hashlib.sha256).hex()
 
+    def proof(self, nonce: bytes) -> str:
+        """That whoever answers at this port holds the token, without showing it (`cli.local_api` asks first)."""
+        message = b"mepassa api proof 1" + self.port.to_bytes(2, "big") + nonce
+        return hmac.digest(self.token.expose(), message, hashlib.sha256).hex()
+
     def new_code(self) -> str:
         while len(self._codes) >= MAX_CODES:
             del self._codes[next(iter(self._codes))]
@@ -54,7 +59,7 @@ class Gate:
     def redeem(self, code: str) -> bool:
         """True once for a code that is at most a minute old."""
         now = self.clock.monotonic()
-        found = next((known for known in self._codes if hmac.compare_digest(known.encode(), code.encode())), None)
+        found = next((known for known in self._codes if hmac.compare_digest(known.encode(), _raw(code))), None)
         return found is not None and self._codes.pop(found) >= now
 
     @web.middleware
@@ -88,10 +93,10 @@ class Gate:
 
     def _authorised(self, request: web.Request) -> bool:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme == "Bearer" and hmac.compare_digest(given.encode(), self.token.expose().hex().encode()):
+        if scheme == "Bearer" and hmac.compare_digest(_raw(given), self.token.expose().hex().encode()):
             return True
         cookie = request.cookies.get(self.cookie_name, "")
-        return hmac.compare_digest(cookie.encode(), self.cookie_value.encode())
+        return hmac.compare_digest(_raw(cookie), self.cookie_value.encode())
 
     def _harden(self, response: web.StreamResponse) -> None:
         ancestors = self.frame_ancestor or "'none'"
@@ -100,3 +105,8 @@ class Gate:
         response.headers["Referrer-Policy"] = "no-referrer"
         response.headers["Cross-Origin-Resource-Policy"] = "same-origin"
         response.headers.setdefault("Cache-Control", "no-store")
+
+
+def _raw(text: str) -> bytes:
+    """The bytes that came: headers may hold some that are no UTF-8, which aiohttp keeps as lone surrogates."""
+    return text.encode("utf-8", "surrogatepass")

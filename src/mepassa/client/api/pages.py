@@ -1,5 +1,6 @@
 """The page itself: static files out of the wheel, and the door that turns a one-time code into a cookie."""
 
+import re
 from http import HTTPStatus
 from pathlib import Path
 
@@ -16,6 +17,8 @@ NOT_BUILT = (
     "<p>A página ainda não foi construída. / The page has not been built yet.<p><code>./dev run python -m build</code>"
 )
 
+
+NONCE = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 ROOT_FILES = ("theme.js", "icon.svg")
 """What the page loads besides its hashed assets."""
@@ -50,7 +53,14 @@ def add_pages(app: web.Application, gate: Gate, dist: Path = WEB_DIST) -> None:
         answer.set_cookie(gate.cookie_name, gate.cookie_value, httponly=True, samesite="Strict", max_age=90 * 86_400)
         return answer
 
+    async def proof(request: web.Request) -> web.StreamResponse:
+        nonce = request.query.get("nonce", "")
+        if NONCE.fullmatch(nonce) is None:
+            return problem(HTTPStatus.BAD_REQUEST, "InvalidInputError", "nonce is 64 hex digits.", field="nonce")
+        return web.Response(text=gate.proof(bytes.fromhex(nonce)))
+
     app.router.add_get("/", index)
+    app.router.add_get("/proof", proof)
     app.router.add_get("/open", open_page)
     for name in ROOT_FILES:
         app.router.add_get(f"/{name}", _file(dist / name, "no-cache"))

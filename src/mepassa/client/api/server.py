@@ -17,6 +17,8 @@ from mepassa.model.errors import InvalidInputError, PortTakenError
 PREFIX = "/api/v1"
 SHUTDOWN_S = 1.0
 """Open WebSockets get this long to hear that the node stops."""
+REQUEST_DEADLINE_S = 60.0
+"""From an open connection (or the last answer on it) to a whole request: nobody holds our sockets by saying nothing."""
 
 
 @asynccontextmanager
@@ -35,7 +37,7 @@ async def serving(
     app.router.add_get(f"{PREFIX}/openapi.json", openapi_json)
     app.router.add_get(f"{PREFIX}/events", events.handle)
     add_pages(app, gate)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, keepalive_timeout=REQUEST_DEADLINE_S)
     await runner.setup()
     try:
         try:

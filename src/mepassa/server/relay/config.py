@@ -21,6 +21,8 @@ class RelayConfig:
     total_quota: int = 1_000
     """Allocations in all; each costs one socket and about 4 KiB."""
     max_tcp_connections: int = 1_200
+    max_tcp_per_address: int = 200
+    """Of these, from one address (an IPv6 /64): nobody takes all of them, and an office behind one router fits."""
     default_lifetime_s: int = 600
     max_lifetime_s: int = 3_600
     permission_s: int = 300

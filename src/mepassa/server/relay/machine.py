@@ -363,8 +363,8 @@ class TurnServer:
         return [self._answer(request, five_tuple, key)]
 
     def _check_peer(self, address: IpAddress) -> None:
-        if address.version != self._address.version:
-            raise _Refusal(443)
+        if address.version != self._address.version or (address.version == 6 and address.ipv4_mapped is not None):
+            raise _Refusal(443)  # a mapped address is IPv4: a dual-stack socket would send it there
         if self._peers.refuses(address):
             raise _Refusal(403)
 

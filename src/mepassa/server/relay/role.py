@@ -4,6 +4,7 @@ import asyncio
 import errno
 import logging
 import socket
+from collections import Counter
 from collections.abc import Iterator
 from typing import assert_never
 
@@ -12,6 +13,7 @@ from mepassa.model.errors import InvalidInputError, MalformedError, MepassaError
 from mepassa.model.secret import SecretBytes
 from mepassa.ports.clock import Clock
 from mepassa.ports.rng import Rng
+from mepassa.server.limits import address_group
 from mepassa.server.relay.allocation import FiveTuple, Sockaddr
 from mepassa.server.relay.config import RelayConfig, RelayFacts
 from mepassa.server.relay.counters import RelayCounters
@@ -78,6 +80,7 @@ class RelayRole:
         self._ports: dict[Sockaddr, UdpPort] = {}
         self._server: asyncio.Server | None = None
         self._clients: dict[FiveTuple, TcpClient] = {}
+        self._tcp_of: Counter[str] = Counter()
         self._relays: dict[FiveTuple, UdpPort] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._idle_timer: asyncio.TimerHandle | None = None
@@ -174,14 +177,22 @@ class RelayRole:
         return found
 
     def _accepted(self, client: TcpClient) -> bool:
+        group = address_group(client.five_tuple.client[0])
         if len(self._clients) >= self.config.max_tcp_connections or self._server is None:
             return False
+        if self._tcp_of[group] >= self.config.max_tcp_per_address:
+            return False
+        self._tcp_of[group] += 1
         self._clients[client.five_tuple] = client
         self.counters.tcp_connections = len(self._clients)
         return True
 
     def _lost(self, five_tuple: FiveTuple) -> None:
-        self._clients.pop(five_tuple, None)
+        if self._clients.pop(five_tuple, None) is not None:
+            group = address_group(five_tuple.client[0])
+            self._tcp_of[group] -= 1
+            if not self._tcp_of[group]:
+                del self._tcp_of[group]
         self.counters.tcp_connections = len(self._clients)
         self._carry_out(self._machine.connection_lost(five_tuple))
 

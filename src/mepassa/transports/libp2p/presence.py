@@ -5,11 +5,12 @@ every request with its host's key: two errands have nothing in common but the in
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 
 from mepassa.identity import PresenceKeyPair, presence_slot, utc_day
-from mepassa.model.errors import RemoteError, TransientError
+from mepassa.model.errors import MepassaError, RemoteError, TransientError
 from mepassa.model.ids import Address
 from mepassa.model.keys import IdentityKey, PresencePublicKey
 from mepassa.p2p.dht import DhtNode, any_near
@@ -97,7 +98,11 @@ class PresenceClient:
                 if not await node.join(self.bootstrap):
                     raise DhtUnreachableError
                 yield node
-        except TimeoutError as error:
+        except MepassaError:
+            raise
+        except Exception as error:
+            # Out of time, or the library met words from a stranger that it does not know what to do with.
             raise DhtUnreachableError from error
         finally:
-            await node.stop()
+            with contextlib.suppress(Exception):
+                await node.stop()

@@ -77,7 +77,7 @@ def _offset_s(date: str | None, clock: Clock) -> float | None:
         return None
     try:
         home_s = parsedate_to_datetime(date).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError, OSError):  # the second for a year of twenty digits, the third for year 1
         return None
     return clock.now_ms() / 1000 - home_s
 

@@ -19,6 +19,7 @@ from mepassa.transports.mailbox.channel import CONNECT_DEADLINE_S, Channel, Gree
 from mepassa.transports.mailbox.errors import LoginRefusedError, error_of
 from mepassa.transports.mailbox.sockets import DialHome
 from mepassa.wire.mailbox import (
+    DELIVERY_WINDOW_BYTES,
     MAX_ACKNOWLEDGED,
     RECORD_OVERHEAD_BYTES,
     Acknowledge,
@@ -58,6 +59,10 @@ ROLLED_BACK_DEADLINE_S = 25.0
 """How long the log-in may wait for a roll-back to be dealt with; the home waits a little longer."""
 SIGNALS_WAITING = 64
 """Signals kept for a handler that is busy; past that they are dropped, as a signal may be."""
+MAX_UNTAKEN_BYTES = 2 * DELIVERY_WINDOW_BYTES
+"""What may wait for our handler: the window that the home was given, one envelope over it, and room to spare."""
+MAX_UNTAKEN = 32_768
+"""The same in records: the window full of the smallest envelopes twice over."""
 PREKEYS_LOW = 25
 """Below this many one-time prekeys of a kind the device makes more."""
 
@@ -90,7 +95,7 @@ class MailboxOwnHome:
         self._counter: int | None = None
         self._again = asyncio.Event()
         self._acknowledged: list[EnvelopeId] = []
-        self._credit_bytes = 0
+        self._credit_bytes = self._untaken_bytes = 0
         self.turn: TurnCredentials | None = None
         """Fresh while logged in; the last ones after."""
         self.clock_offset_s: float | None = None
@@ -222,7 +227,7 @@ class MailboxOwnHome:
     async def _stay(self, channel: _Channel, entered: LoggedIn) -> None:
         """Logged in: tell the handler, deliver in order, until the connection ends."""
         self._acknowledged.clear()
-        self._credit_bytes = 0
+        self._credit_bytes = self._untaken_bytes = 0
         inbox: asyncio.Queue[MailboxToDevice] = asyncio.Queue()
         self.turn = _credentials(entered.turn)
         self._channel, self.trouble = channel, None
@@ -232,7 +237,7 @@ class MailboxOwnHome:
             asyncio.create_task(self._renew_turn(channel), name="home relay credentials"),
         ]
         try:
-            await channel.read(lambda record: _queue(inbox, record))
+            await channel.read(lambda record: self._queue(inbox, record))
         finally:
             for task in tasks:
                 task.cancel()
@@ -256,6 +261,16 @@ class MailboxOwnHome:
                 case _:
                     pass
 
+    def _queue(self, inbox: "asyncio.Queue[MailboxToDevice]", record: MailboxToDevice) -> None:
+        """Raises `MalformedError` for a home that sends past its credit: what waits here stays bounded."""
+        if isinstance(record, DeliverSignal) and inbox.qsize() >= SIGNALS_WAITING:
+            return
+        if isinstance(record, Deliver):
+            self._untaken_bytes += len(record.sealed) + RECORD_OVERHEAD_BYTES
+        if self._untaken_bytes > MAX_UNTAKEN_BYTES or inbox.qsize() >= MAX_UNTAKEN:
+            raise MalformedError("The home delivers more than this device takes.")
+        inbox.put_nowait(record)
+
     async def _deliver_one(self, channel: _Channel, record: Deliver) -> None:
         envelope = SealedEnvelope(record.sealed)
         if await self._tell(self._handler.envelope_delivered(envelope)):
@@ -263,6 +278,7 @@ class MailboxOwnHome:
         if not self._credit_bytes:
             asyncio.get_running_loop().call_soon(self._settle, channel)
         self._credit_bytes += len(record.sealed) + RECORD_OVERHEAD_BYTES
+        self._untaken_bytes -= len(record.sealed) + RECORD_OVERHEAD_BYTES
 
     def _settle(self, channel: _Channel) -> None:
         """Acknowledgements and credit of this loop turn, in one frame."""
@@ -302,12 +318,6 @@ class MailboxOwnHome:
                 return
             if isinstance(answer, TurnGiven) and answer.turn is not None:
                 self.turn = _credentials(answer.turn)
-
-
-def _queue(inbox: "asyncio.Queue[MailboxToDevice]", record: MailboxToDevice) -> None:
-    if isinstance(record, DeliverSignal) and inbox.qsize() >= SIGNALS_WAITING:
-        return
-    inbox.put_nowait(record)
 
 
 def _credentials(turn: Turn | None) -> TurnCredentials | None:
