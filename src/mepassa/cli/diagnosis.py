@@ -31,8 +31,8 @@ PORTUGUESE: dict[tuple[str, bool], tuple[str, str | None]] = {
         "Caminhos diretos precisam de outra rede, como a do celular ou a de casa.",
     ),
     ("network_unknown", False): (
-        "Não foi possível saber o que a rede permite: o servidor STUN da casa não respondeu.",
-        "Confira se a casa está no ar e tente de novo.",
+        "Não foi possível saber o que a rede permite: o servidor STUN da casa está nesta mesma rede, ou não respondeu.",
+        "Uma casa na sua própria rede não tem como dizer. Se a sua fica longe, pergunte a quem a mantém pelas portas UDP.",
     ),
     ("relay", True): ("A ponte funciona.", None),
     ("relay", False): ("Nenhuma ponte pode ser usada agora.", _STORED),

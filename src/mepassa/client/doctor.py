@@ -27,8 +27,8 @@ NETWORKS: dict[NatKind, tuple[bool, str, str | None]] = {
     ),
     NatKind.UNKNOWN: (
         False,
-        "What the network allows could not be found out: the home's STUN server did not answer.",
-        "Check that the home is reachable and try again.",
+        "What the network allows could not be found out: the home's STUN server is in this same network, or kept silent.",
+        "A home in your own network cannot tell. If yours is elsewhere, ask its host whether its UDP ports are open.",
     ),
 }
 

@@ -51,9 +51,7 @@ class Server:
         """The server's own counters, from its private port."""
         if self._http is None:
             self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5))
-        admin = str(self.program.ready["admin"])
-        base = admin if admin.startswith("http") else f"http://{admin}"
-        async with self._http.get(f"{base}/metrics") as answer:
+        async with self._http.get(f"{self.program.ready['admin']}/metrics") as answer:
             return dict(await answer.json(content_type=None))
 
     async def stop(self) -> None:
