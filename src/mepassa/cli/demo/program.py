@@ -11,8 +11,8 @@ from typing import Any
 
 from mepassa.model.errors import LocalError, TransientError
 
-READY_TIMEOUT_S = 30.0
-"""A cold start imports libp2p (seconds on a slow disk); longer than this means that it hangs."""
+READY_TIMEOUT_S = 90.0
+"""A cold start imports libp2p: seconds, or half a minute on a slow machine with much else to do. Longer means a hang."""
 STOP_TIMEOUT_S = 10.0
 """From SIGTERM to the end; after that it is killed, and the demo says so."""
 
