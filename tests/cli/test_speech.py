@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mepassa.cli import speech
+from mepassa.cli.alarms import WORDS, alarm
 from mepassa.cli.speech import PORTUGUESE_SENTENCES, in_words
 from mepassa.model.errors import ConflictError, UnsupportedError
 
@@ -29,6 +30,13 @@ def test_the_sentence_comes_before_its_class_and_without_words_the_english_stays
     assert in_words("ConflictError", ConflictError().message) == ConflictError().message
     monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
     assert in_words("ConflictError", "This contact is blocked.") == "This contact is blocked."
+
+
+@pytest.mark.parametrize("note", WORDS)
+def test_an_alarm_is_one_sentence_or_two_about_its_contact_and_one_that_nobody_knows_is_not_lost(note: str) -> None:
+    assert "{" not in alarm(note, "Ana")
+    assert alarm(note, "Ana") != alarm("from_tomorrow", "Ana")
+    assert "doctor" in alarm("from_tomorrow", "Ana")
 
 
 def test_a_reader_that_has_enough_sees_no_traceback() -> None:

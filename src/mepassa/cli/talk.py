@@ -11,6 +11,7 @@ from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 
+from mepassa.cli.alarms import alarm
 from mepassa.cli.diagnosis import diagnosis
 from mepassa.cli.local_api import LocalApi
 from mepassa.cli.place import DataFolder, folder_of
@@ -143,7 +144,7 @@ def describe_status(message: dict[str, Any]) -> str:
     ways = {
         "direct": pick("direto, de aparelho a aparelho", "directly, device to device"),
         "relayed": pick("por uma ponte cega", "through a blind relay"),
-        "stored": pick("guardada até a pessoa voltar", "kept until they are back"),
+        "stored": pick("guardada no servidor até chegar", "kept at the server until it arrives"),
     }
     stands = {
         "queued": pick("espera um caminho", "waits for a path"),
@@ -170,12 +171,18 @@ def listen(
         async for event in api.events(after):
             if as_json:
                 say(json.dumps(event))
-            elif event["type"] == "message":
-                message = event["message"]
-                chat_id = message["chat_id"]
-                if chat_id not in chats:
-                    chats[chat_id] = await api.get(f"/chats/{chat_id}")
-                say(line_of(chats[chat_id], message))
+                continue
+            if event["type"] not in {"message", "alarm"}:
+                continue
+            message = event.get("message") or event
+            chat_id = message["chat_id"]
+            if chat_id is not None and chat_id not in chats:
+                chats[chat_id] = await api.get(f"/chats/{chat_id}")
+            chat = chats.get(chat_id)
+            if event["type"] == "alarm":
+                say(f"⚠ {alarm(event['note'], printable(chat['name']) if chat else '')}")
+            elif chat is not None:
+                say(line_of(chat, message))
 
     talk(data, work)
 
