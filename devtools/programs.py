@@ -23,6 +23,10 @@ WITHIN_S = 60.0
 """How long a condition may take before a test gives up: far above what it takes, so that no timing decides."""
 
 
+START_WITHIN_S = 120.0
+"""The same for a start, which takes seconds of computing on a machine that others use too."""
+
+
 @dataclass(frozen=True, slots=True)
 class Done:
     """A command that has ended."""
@@ -73,6 +77,7 @@ class HomeProgram:
     def __post_init__(self) -> None:
         self.data.parent.mkdir(parents=True, exist_ok=True)
         self.program = Program(f"{self.data.name}-home", self.data.parent, self.environment)
+        self.program.ready_timeout_s = START_WITHIN_S
 
     async def start(self, *more: str, registration: str = "open") -> Json:
         port = self.url.rpartition(":")[2] if self.program.ready else "0"
@@ -121,6 +126,7 @@ class NodeProgram:
     def __post_init__(self) -> None:
         self.data.parent.mkdir(parents=True, exist_ok=True)
         self.program = Program(self.data.name, self.data.parent, self.environment)
+        self.program.ready_timeout_s = START_WITHIN_S
 
     # --- the process -------------------------------------------------------------------------------------------------
 
@@ -292,5 +298,7 @@ async def household(
         if friends:
             await befriend(ana, beto)
         yield home, ana, beto
-    finally:
-        await asyncio.gather(ana.stop(), beto.stop(), home.program.stop())
+    except BaseException:  # that is the news, not how the programs ended after it
+        await asyncio.gather(ana.kill(), beto.kill(), home.program.kill(), return_exceptions=True)
+        raise
+    await asyncio.gather(ana.stop(), beto.stop(), home.program.stop())

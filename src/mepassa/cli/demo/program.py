@@ -28,6 +28,7 @@ class Program:
         """`environment`: what the program's environment has besides ours."""
         self.name = name
         self.environment = environment or {}
+        self.ready_timeout_s = READY_TIMEOUT_S
         self.ready: dict[str, Any] = {}
         self.starts = 0
         self._log = folder / f"{name}.log"
@@ -60,7 +61,7 @@ class Program:
                 env={**os.environ, **self.environment}, start_new_session=os.name != "nt",
             )  # fmt: skip
         try:
-            line = await asyncio.wait_for(self._stdout().readline(), READY_TIMEOUT_S)
+            line = await asyncio.wait_for(self._stdout().readline(), self.ready_timeout_s)
             self.ready = json.loads(line)
         except (TimeoutError, ValueError) as error:
             await self.stop()
