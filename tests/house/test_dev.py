@@ -42,6 +42,12 @@ def test_it_works_from_any_folder_and_stays_there(tmp_path: Path) -> None:
     assert done.stdout.split() == [str(tmp_path), str(ROOT / ".venv")], done.stderr
 
 
+def test_programs_may_keep_what_they_have_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Containers often forbid it; then each of our programs would compile two thousand modules at every start."""
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    assert dev("run", "python", "-c", "import sys; print(sys.dont_write_bytecode)").stdout == "False\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_a_signal_reaches_the_command_and_its_answer_comes_back(number: signal.Signals) -> None:
     program = (
