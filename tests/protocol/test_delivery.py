@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from mepassa.model.content import Content, Receipt, ReceiptEntry, ReceiptKind, UnknownBody
 from mepassa.model.errors import ConflictError, InvalidInputError, NotFoundError, TextTooLongError
 from mepassa.model.ids import MessageId, Timestamp
+from mepassa.model.prekeys import OneTimePrekey
 from mepassa.model.route import RouteKind
 from mepassa.model.status import MessageStatus
+from mepassa.ports.mailbox import FetchedAccount
 from mepassa.ports.stores import EventKind, MessageKind, OutboxKind, Tx
 from mepassa.protocol import delivery, outbound
 from mepassa.protocol.inbound import Fate
@@ -372,3 +375,18 @@ def test_a_message_to_come_is_not_dated_in_the_future(pair: Pair) -> None:
     assert beto.message(sent.id).sent_at_ms == beto.now
     assert Timestamp(beto.now) <= ana.message(sent.id).sent_at_ms
     assert RouteKind.STORED is STORED.kind
+
+
+def test_a_key_that_is_none_in_a_bundle_keeps_that_device_waiting_and_raises_nothing(ana: Phone, beto: Phone) -> None:
+    """One-time keys are not signed: the home that hands them out may write anything there."""
+    ana.add(beto.invite(), beto)
+    ana.write(beto, "oi")
+    fetched = beto.fetched()
+    zero = OneTimePrekey(1, b"\x05" + bytes(32))
+    forged = FetchedAccount(
+        fetched.device_list, tuple(msgspec.structs.replace(each, one_time_prekey=zero) for each in fetched.bundles)
+    )
+    ana.db.run_now(lambda tx: delivery.start_sessions(tx, beto.account, forged, ana.now, ana.rng))
+    assert ana.db.run_now(lambda tx: tx.session(beto.address)) is None
+    settle(ana, beto)
+    assert beto.texts(ana) == ["oi"]

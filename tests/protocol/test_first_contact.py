@@ -12,9 +12,13 @@ from mepassa.model.route import Policy
 from mepassa.model.secret import SecretBytes
 from mepassa.model.status import ChatState, MessageStatus
 from mepassa.ports.mailbox import HomeAddress
-from mepassa.ports.stores import InviteKind, OutboxKind, PrekeyKind
+from mepassa.ports.stores import InviteKind, OutboxKind, PrekeyKind, Tx
 from mepassa.protocol import contacts, outbound
+from mepassa.protocol.account import local_identity
+from mepassa.protocol.devices import remote_device
 from mepassa.protocol.inbound import MAX_REQUEST_TEXTS, Fate
+from mepassa.protocol.sealing import STRANGER_DERIVATIONS
+from mepassa.protocol.session import SessionRecord, encrypt
 from mepassa.wire.content import decode_content
 from tests.protocol.device_lists import next_list
 from tests.protocol.phones import ELSEWHERE, HOME, Phone, befriend, settle
@@ -346,3 +350,54 @@ def test_an_expired_certificate_is_dropped(ana: Phone, beto: Phone) -> None:
     (envelope,) = ana.post(beto)
     beto.clock.advance(days=61)
     assert beto.take(envelope).fate is Fate.DROPPED
+
+
+def burn(sender: Phone, reader: Phone, count: int) -> None:
+    """Step the sender's chain so many times without a word."""
+
+    def work(tx: Tx) -> None:
+        kept = tx.session(reader.address)
+        remote = remote_device(contacts.require(tx, reader.account), reader.address.device)
+        assert kept is not None
+        assert remote is not None
+        record = SessionRecord.from_bytes(kept)
+        for _ in range(count):
+            record, _lost = encrypt(
+                record, local_identity(tx.own()), remote, b"\x80", now_ms=sender.now, rng=sender.rng
+            )
+        tx.put_session(reader.address, record.to_bytes())
+
+    sender.db.run_now(work)
+
+
+def test_a_strangers_envelope_causes_little_work_before_anybody_knows_who_it_is(ana: Phone, beto: Phone) -> None:
+    """A contact may have lost 24 999 messages; a stranger with a link has no such past."""
+    ana.add(beto.invite(), beto)
+    ana.write(beto, "um")
+    ana.post(beto)
+    burn(ana, beto, STRANGER_DERIVATIONS + 10)
+    ana.write(beto, "dois")
+    (costly,) = ana.post(beto)
+    assert beto.take(costly).fate is Fate.DROPPED
+    assert beto.db.run_now(lambda tx: (tx.contact(ana.account), tx.session(ana.address))) == (None, None)
+
+
+def test_the_same_gap_is_opened_from_a_contact(ana: Phone, beto: Phone) -> None:
+    befriend(ana, beto)
+    burn(ana, beto, STRANGER_DERIVATIONS + 10)
+    ana.write(beto, "depois de muita perda")
+    settle(ana, beto)
+    assert beto.texts(ana) == ["depois de muita perda"]
+
+
+def test_a_code_shown_in_person_does_not_accept_whom_we_could_not_answer(make_phone: MakePhone, beto: Phone) -> None:
+    """A home inside somebody's own network: the request is kept, and nothing raises on the way."""
+    inside = HomeAddress("https://10.0.0.5", HOME.key)
+    eve = make_phone("eve", home=inside)
+    eve.add(beto.invite(InviteKind.QR), beto)
+    (envelope,) = eve.post(beto)
+    assert beto.take(envelope).fate is Fate.OPENED
+    assert beto.contact(eve).state is ChatState.REQUEST
+    assert beto.take(envelope).fate is Fate.SEEN_BEFORE
+    with pytest.raises(UnsupportedError):
+        beto.accept(eve)

@@ -254,7 +254,7 @@ async def test_tokens_end_when_they_expire_or_are_revoked(tmp_path: Path) -> Non
 
 
 async def test_the_request_lane_is_small_and_takes_fifty(tmp_path: Path) -> None:
-    async with home_world(tmp_path) as world:
+    async with home_world(tmp_path, policy=replace(EASY, requests_per_minute=100)) as world:
         bruno = await world.person()
         online = await world.online(bruno)
         invite = world.rng.token(16)

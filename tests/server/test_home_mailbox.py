@@ -8,10 +8,11 @@ from typing import TypeVar
 
 import pytest
 
+from mepassa.identity import hash_token
 from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.errors import BusyError, MailboxFullError, TokenRefusedError
 from mepassa.model.ids import AccountId, Address
-from mepassa.ports.mailbox import DepositOutcome, SignalOutcome
+from mepassa.ports.mailbox import DepositOutcome, SignalOutcome, TokenRecord
 from mepassa.server.db import Tx
 from mepassa.testing import ManualClock
 from mepassa.testing.people import Listener
@@ -270,3 +271,20 @@ async def test_every_refusal_costs_one_look_into_the_database_whichever_it_is(tm
                 await sender.deposit(to, sealed("x"), bytes(16))
             costs.append(looks)
         assert costs == [1, 1, 1]
+
+
+async def test_a_links_holder_cannot_keep_a_device_busy_with_requests(tmp_path: Path) -> None:
+    """The device empties the lane as fast as it fills: the rate bounds the work, and only that of one address."""
+    async with home_world(tmp_path, policy=replace(EASY, requests_per_minute=3)) as world:
+        bruno = await world.person()
+        online = await world.online(bruno)
+        await online.own_home.put_tokens((TokenRecord(hash_token(b"i" * 16), "invite", None),))
+        stranger = world.sender()
+        for number in range(3):
+            await stranger.deposit(bruno.own, SealedEnvelope(bytes([number])), b"i" * 16)
+        with pytest.raises(BusyError):
+            await stranger.deposit(bruno.own, SealedEnvelope(b"four"), b"i" * 16)
+        await stranger.deposit(bruno.own, SealedEnvelope(b"a contact"), bruno.delivery_token)
+        world.remote = "198.51.100.8"
+        await world.sender().deposit(bruno.own, SealedEnvelope(b"elsewhere"), b"i" * 16)
+        await online.leave()

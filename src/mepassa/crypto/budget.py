@@ -6,6 +6,10 @@ OPENING_DERIVATIONS = 25_000
 """Message keys that may be derived, in each of the two ratchets, in the session that opens the envelope. A gap of 24 999
 lost messages moves both that far; it costs less than half a second."""
 
+STRANGER_DERIVATIONS = 200
+"""The same for somebody whom nobody here has accepted: ten times the texts that a stranger may leave. Opening comes
+before any proof of who it is, so it has to be cheap."""
+
 ARCHIVED_DERIVATIONS = 2_000
 """The same for all archived sessions that are tried in vain, together: a forged message must not cost 40 times as much
 as an honest one."""

@@ -154,6 +154,8 @@ def request_received(
     invite = tx.invite(token) if token is not None else None
     live = invite is not None and invite.live(now_ms)
     in_person = live and invite is not None and invite.kind is InviteKind.QR
+    if is_inside(HomeAddress(devices.home_url, devices.home_key)) and not is_inside(tx.own().home):
+        in_person = False  # not one whom we could answer: an ordinary request, which the person may refuse
     if waiting >= MAX_PENDING_REQUESTS and not in_person:
         return None
     contact = Contact(

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from mepassa.model.content import MAX_REQUEST_TEXT_BYTES, MAX_TEXT_BYTES, Text
 from mepassa.model.errors import (
     ConflictError,
+    DecryptionError,
     InvalidInputError,
     NotFoundError,
     SignatureError,
@@ -206,7 +207,7 @@ def start_sessions(tx: Tx, account: AccountId, fetched: FetchedAccount, now_ms: 
         record = SessionRecord.from_bytes(kept) if kept is not None else SessionRecord.EMPTY
         try:
             tx.put_session(peer, initiate(record, own, remote, bundle, now_ms=now_ms, rng=rng).to_bytes())
-        except (SignatureError, UnlistedDeviceError):
+        except (SignatureError, UnlistedDeviceError, DecryptionError):  # the last: a key that is none
             continue  # a home that hands out false prekeys keeps this device waiting, no more
     seal_due(tx, contact, now_ms, rng)
 

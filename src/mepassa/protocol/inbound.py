@@ -33,6 +33,8 @@ from mepassa.protocol.healing import answer_resend, could_not_open, healed
 from mepassa.protocol.prekeys import StoredPrekeys, consume
 from mepassa.protocol.receipts import acknowledge_to_sender, take_receipt
 from mepassa.protocol.sealing import (
+    OPENING_DERIVATIONS,
+    STRANGER_DERIVATIONS,
     ResendRequest,
     SenderVerdict,
     Unsealed,
@@ -180,7 +182,7 @@ def _from_stranger(
     if unsealed.type not in {MessageType.PREKEY, MessageType.SIGNAL}:
         return dropped
     try:
-        opened = _open(tx, own, unsealed, now_ms, rng)
+        opened = _open(tx, own, unsealed, now_ms, rng, STRANGER_DERIVATIONS)
         content = decode_content(opened.plaintext)
         devices = check_introduction(content.introduction, unsealed.sender.account)
         assert content.introduction is not None
@@ -217,10 +219,15 @@ def _plaintext(tx: Tx, contact: Contact, unsealed: Unsealed, now_ms: Timestamp, 
     return Received(Fate.DROPPED, contact.account)
 
 
-def _open(tx: Tx, own: OwnAccount, unsealed: Unsealed, now_ms: Timestamp, rng: Rng) -> Decrypted:
+def _open(
+    tx: Tx, own: OwnAccount, unsealed: Unsealed, now_ms: Timestamp, rng: Rng, derivations: int = OPENING_DERIVATIONS
+) -> Decrypted:
     kept = tx.session(unsealed.sender)
     record = SessionRecord.from_bytes(kept) if kept is not None else SessionRecord.EMPTY
-    return open_content(record, local_identity(own), unsealed, prekeys=StoredPrekeys(tx), now_ms=now_ms, rng=rng)
+    return open_content(
+        record, local_identity(own), unsealed,
+        prekeys=StoredPrekeys(tx), now_ms=now_ms, rng=rng, derivations=derivations,
+    )  # fmt: skip
 
 
 def _keep_session(tx: Tx, peer: Address, opened: Decrypted) -> None:

@@ -7,6 +7,7 @@ true, by the pinned root and the signed list; only then may `open_content` move 
 from dataclasses import dataclass
 
 from mepassa.crypto import certificates, sealed_sender
+from mepassa.crypto.budget import OPENING_DERIVATIONS, STRANGER_DERIVATIONS
 from mepassa.crypto.certificates import (
     SENDER_CERTIFICATE_LIFETIME_MS,
     SenderCertificate,
@@ -37,6 +38,8 @@ from mepassa.protocol.session import Decrypted, SessionRecord
 
 __all__ = [
     "MAX_CONTENT_BYTES",
+    "OPENING_DERIVATIONS",
+    "STRANGER_DERIVATIONS",
     "ContentHint",
     "MessageType",
     "ResendRequest",
@@ -203,11 +206,13 @@ def open_content(
     prekeys: PrekeyLookup,
     now_ms: int,
     rng: Rng,
+    derivations: int = OPENING_DERIVATIONS,
 ) -> Decrypted:
     """Decrypt and unpad, after `validate_sender`. Raises a `DecryptionError`; the record then stays as it is."""
     opened = session.decrypt(
-        record, own, unsealed.remote, unsealed.type, unsealed.body, prekeys=prekeys, now_ms=now_ms, rng=rng
-    )
+        record, own, unsealed.remote, unsealed.type, unsealed.body,
+        prekeys=prekeys, now_ms=now_ms, rng=rng, derivations=derivations,
+    )  # fmt: skip
     return Decrypted(opened.record, unpad(opened.plaintext), opened.consumed, opened.new_session)
 
 

@@ -169,6 +169,7 @@ def decrypt(
     prekeys: PrekeyLookup,
     now_ms: int,
     rng: Rng,
+    derivations: int = OPENING_DERIVATIONS,
 ) -> Decrypted:
     """Open a message whose sealed envelope has been opened and its sender validated: `remote` is that sender.
 
@@ -177,9 +178,11 @@ def decrypt(
     """
     match kind:
         case MessageType.PREKEY:
-            return _decrypt_prekey_message(record, own, remote, body, prekeys=prekeys, now_ms=now_ms, rng=rng)
+            budget = WorkBudget(derivations)
+            return _decrypt_prekey_message(record, own, remote, body, budget, prekeys=prekeys, now_ms=now_ms, rng=rng)
         case MessageType.SIGNAL:
-            return _decrypt_signal_message(record, parties(own, remote), decode_signal_message(body), rng)
+            budget = WorkBudget(derivations)
+            return _decrypt_signal_message(record, parties(own, remote), decode_signal_message(body), budget, rng)
         case _:
             raise InvalidMessageError
 
@@ -189,6 +192,7 @@ def _decrypt_prekey_message(
     own: LocalIdentity,
     remote: RemoteDevice,
     body: bytes,
+    budget: WorkBudget,
     *,
     prekeys: PrekeyLookup,
     now_ms: int,
@@ -199,7 +203,6 @@ def _decrypt_prekey_message(
     if outer.identity_key != remote.identity_key.raw or message.addresses is None:
         raise AuthenticationError  # the addresses bind the session to account and device, so they are not optional here
     known = [place for place in _places(record) if _base_key_at(record, place) == outer.base_key]
-    budget = WorkBudget(OPENING_DERIVATIONS)
     if known:  # the session that this message made earlier; the ids beside the message are not looked at
         return _open_with(record, known, parties(own, remote), message, budget, rng=rng)
     ratchet, consumed = _respond(own, outer, prekeys)
@@ -239,13 +242,14 @@ def _respond(
     return double_ratchet.start_responder(secret, signed_prekey), consumed
 
 
-def _decrypt_signal_message(record: SessionRecord, between: Parties, message: SignalMessage, rng: Rng) -> Decrypted:
+def _decrypt_signal_message(
+    record: SessionRecord, between: Parties, message: SignalMessage, opening: WorkBudget, rng: Rng
+) -> Decrypted:
     """By the session that knows the ratchet key, if any does; else by trial, the current session first.
 
     A known ratchet key names its session: 32 random bytes do not occur twice. So a forged message costs the work of one
     session, and of the archived ones together at most `ARCHIVED_DERIVATIONS`.
     """
-    opening = WorkBudget(OPENING_DERIVATIONS)
     current = [] if record.current is None else [_CURRENT]
     if record.current is not None and record.current.ratchet.chain_of(message.ratchet_key) is not None:
         return _open_with(record, current, between, message, opening, rng=rng)  # nearly always: no archive is looked at

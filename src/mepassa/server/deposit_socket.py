@@ -54,6 +54,8 @@ class SealedServices:
     """By signal token and address."""
     fetches: RateLimiter
     """By account and address."""
+    requests: RateLimiter
+    """By account and address."""
 
 
 class DepositSocket:
@@ -106,6 +108,9 @@ class DepositSocket:
         work = self._work(WorkPurpose.DEPOSIT, subject, record.work)
         target = await services.access.check(self._remote, record.to.account, record.to.device, record.token, work)
         refused = self._why_not(target, size_bytes)
+        if refused is None and isinstance(target, Target) and _LANES[target.grant].is_request:
+            wait_s = services.requests.count((record.to.account, self._remote))
+            refused = (Refusal.BUSY, wait_s) if wait_s else None
         if refused is not None or not isinstance(target, Target) or target.device is None:
             services.counters.deposits_refused += 1
             self._outbox.put(Refused(record.request, *(refused or (Refusal.TOKEN, 0.0))))

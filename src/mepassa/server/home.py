@@ -91,6 +91,7 @@ class Home:
             counters=self.counters,
             signals=RateLimiter(clock, policy.signals_per_minute, 60.0),
             fetches=RateLimiter(clock, policy.fetches_per_minute, 60.0),
+            requests=RateLimiter(clock, policy.requests_per_minute, 60.0),
         )
         devices = DeviceServices(
             key=self._key,

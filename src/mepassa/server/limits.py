@@ -35,6 +35,9 @@ class HomePolicy:
     """Per signal token and depositing address."""
     fetches_per_minute: int = 10
     """Per account and fetching address."""
+    requests_per_minute: int = 20
+    """Into one account's request lane from one address. Who is connected empties the lane at once, so its size alone
+    does not bound the work that a link's holder gives that device."""
     refusals_per_minute: int = 120
     """Wrong tokens, log-ins and work from one address before it is told to wait."""
     registrations_per_hour: int = 60

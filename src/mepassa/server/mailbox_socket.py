@@ -64,7 +64,7 @@ class Credentials(Protocol):
 class RelayIssuer(Protocol):
     """What a log-in needs of the relay (`server.relay.RelayRole`, or a stand-in where coturn relays)."""
 
-    def credentials(self) -> Credentials: ...
+    def credentials(self, holder: bytes | None = None) -> Credentials: ...
     def turn_urls(self, host: str) -> tuple[str, ...]: ...
     def stun_urls(self, host: str) -> tuple[str, ...]: ...
 
@@ -229,7 +229,7 @@ class MailboxSocket:
         relay = self._services.relay
         if relay is None or self._services.turn_sets.count(account):
             return None
-        made = relay.credentials()
+        made = relay.credentials(account.raw)
         host = self._services.public_host or host_of(self._host)
         return Turn(
             relay.turn_urls(host), relay.stun_urls(host), made.username, made.password.expose(), made.expires_at_ms

@@ -6,7 +6,7 @@ from mepassa.model.ids import Timestamp
 from mepassa.model.secret import SecretBytes
 from mepassa.server.relay import make_credentials, password_for
 from mepassa.server.relay.allocation import FiveTuple
-from mepassa.server.relay.credentials import key_of
+from mepassa.server.relay.credentials import holder_of, key_of
 from mepassa.server.relay.nonces import Nonces
 from mepassa.testing import SeededRng
 from mepassa.wire.stun import long_term_key
@@ -63,3 +63,17 @@ class TestNonces:
     )
     def test_what_we_never_made_is_stale(self, nonce: bytes) -> None:
         assert not Nonces(b"k" * 32, 600).is_fresh(nonce, self.ANA, 5.0)
+
+
+def test_all_sets_of_one_account_share_a_holder_for_a_day_and_nobody_elses() -> None:
+    def holder(who: bytes, at: int) -> str:
+        rng = SeededRng(at)
+        return holder_of(make_credentials(SECRET, now_ms=Timestamp(at), rng=rng, holder=who).username)
+
+    morning = NOW - NOW % 86_400_000
+    assert holder(b"ana", morning) == holder(b"ana", morning + 80_000_000)
+    assert holder(b"ana", morning) != holder(b"ana", morning + 86_400_000)
+    assert holder(b"ana", morning) != holder(b"beto", morning)
+    made = make_credentials(SECRET, now_ms=NOW, rng=SeededRng(1), holder=b"ana")
+    assert key_of(SECRET, made.username, "realm", NOW) is not None
+    assert b"ana".hex() not in made.username

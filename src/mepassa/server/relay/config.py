@@ -16,8 +16,9 @@ class RelayConfig:
     allow_private_peers: bool = False
     """Relay to loopback and private ranges: for demo, tests and closed networks."""
     realm: str = "mepassa"
-    user_quota: int = 12
-    """Allocations of one credential at a time: a node keeps one warm and opens one an attempt."""
+    user_quota: int = 32
+    """Allocations of one account at a time, whatever credentials it holds: a node keeps one warm and opens one an
+    attempt, and what a crash leaves behind lives on for ten minutes."""
     total_quota: int = 1_000
     """Allocations in all; each costs one socket and about 4 KiB."""
     max_tcp_connections: int = 1_200

@@ -15,6 +15,7 @@ from mepassa.model.errors import MalformedError
 from mepassa.server.relay.allocation import Allocation, FiveTuple, Sockaddr
 from mepassa.server.relay.config import RelayConfig
 from mepassa.server.relay.counters import RelayCounters
+from mepassa.server.relay.credentials import holder_of
 from mepassa.server.relay.nonces import Nonces
 from mepassa.server.relay.peers import PeerRules
 from mepassa.wire.stun import (
@@ -258,11 +259,12 @@ class TurnServer:
             return []
         ended = self.handle_timeout(now) if five_tuple in self._allocations else []
         even = self._check_wishes(request)
-        if self._per_user[username] >= self._config.user_quota:
+        holder = holder_of(username)
+        if self._per_user[holder] >= self._config.user_quota:
             raise _Refusal(486)
         if len(self._allocations) + len(self._pending) >= self._config.total_quota:
             raise _Refusal(508)
-        self._per_user[username] += 1
+        self._per_user[holder] += 1
         self._pending[five_tuple] = _Pending(request, key, username, self._lifetime_s(request))
         return [*ended, OpenRelay(five_tuple, even)]
 
@@ -460,9 +462,10 @@ class TurnServer:
         return [CloseRelay(five_tuple)]
 
     def _release_user(self, username: str) -> None:
-        self._per_user[username] -= 1
-        if self._per_user[username] <= 0:
-            del self._per_user[username]
+        holder = holder_of(username)
+        self._per_user[holder] -= 1
+        if self._per_user[holder] <= 0:
+            del self._per_user[holder]
 
 
 def _endpoint(address: Sockaddr) -> Endpoint:

@@ -127,9 +127,9 @@ class RelayRole:
             raise InvalidInputError("The relay has not been started.")
         return self._facts
 
-    def credentials(self) -> RelayCredentials:
-        """A fresh set for one log-in; counting them per account is the home's business."""
-        return make_credentials(self._secret, now_ms=self._clock.now_ms(), rng=self._rng)
+    def credentials(self, holder: bytes | None = None) -> RelayCredentials:
+        """A fresh set for one log-in of `holder` (an account's id); they share one quota of allocations."""
+        return make_credentials(self._secret, now_ms=self._clock.now_ms(), rng=self._rng, holder=holder)
 
     def turn_urls(self, host: str) -> tuple[str, ...]:
         """RFC 7065; `host` as clients reach it."""
