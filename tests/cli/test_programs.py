@@ -115,6 +115,19 @@ async def test_wrong_usage_ends_with_2_and_touches_nothing(tmp_path: Path, argum
     assert not folder.exists()
 
 
+async def test_a_file_where_a_folder_should_be_is_said_in_one_sentence(tmp_path: Path, home: HomeProgram) -> None:
+    file = tmp_path / "file"
+    file.write_text("mine")
+    for command in (
+        ("serve", "--listen", "127.0.0.1:0"),
+        ("init", "--home", home.url, "--name", "Ana", "--no-passphrase"),
+        ("run",),
+        ("status",),
+    ):
+        one_sentence(await mepassa(*command, "--data", str(file)))
+    assert file.read_text() == "mine"
+
+
 # --- init ----------------------------------------------------------------------------------------------------------------
 
 

@@ -8,11 +8,20 @@ from cyclopts import App, CycloptsError
 
 from mepassa.cli.place import UsageError
 from mepassa.cli.speech import say_error
-from mepassa.model.errors import MepassaError
+from mepassa.model.errors import LocalError, MepassaError
 
 OK, FAILED, WRONG_USAGE = 0, 1, 2
 INTERRUPTED, NOBODY_READS = 130, 141
 """128 and the number of SIGINT or SIGPIPE, as shells say it."""
+
+
+class SystemRefusedError(LocalError):
+    """What the operating system did not allow, in its own words."""
+
+    def __init__(self, error: OSError) -> None:
+        where = "" if error.filename is None else f" ({error.filename})"
+        super().__init__(f"The system refused: {error.strerror or type(error).__name__}{where}.")
+
 
 COMMANDS = {
     "init": ("mepassa.cli.node:init", "Create your account on a home server, in this folder."),
@@ -64,6 +73,9 @@ def run(argv: list[str]) -> int:
     except BrokenPipeError:  # `mepassa invite | head -1`: whoever read our words has enough of them
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is flushed at the end goes nowhere
         return NOBODY_READS
+    except OSError as error:  # a folder that cannot be written, a file where a folder should be
+        say_error(SystemRefusedError(error))
+        return FAILED
     except KeyboardInterrupt:
         return INTERRUPTED
     return result if isinstance(result, int) else OK
