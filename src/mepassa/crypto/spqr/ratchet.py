@@ -6,6 +6,7 @@ from mepassa.crypto.budget import WorkBudget
 from mepassa.crypto.primitives import RandomBytes
 from mepassa.crypto.records import Reader, Writer
 from mepassa.crypto.spqr import braid
+from mepassa.crypto.spqr.braid_record import read_braid, write_braid
 from mepassa.crypto.spqr.chain import Chain
 from mepassa.crypto.spqr.message import SpqrMessage, decode_spqr_message, encode_spqr_message
 
@@ -47,9 +48,9 @@ class SpqrState:
         return SpqrState(received.state, chain), key
 
     def write(self, out: Writer) -> None:
-        braid.write(self.braid, out)
+        write_braid(self.braid, out)
         self.chain.write(out)
 
     @classmethod
     def read(cls, saved: Reader) -> "SpqrState":
-        return cls(braid.read(saved), Chain.read(saved))
+        return cls(read_braid(saved), Chain.read(saved))
