@@ -7,6 +7,7 @@ import pytest
 
 from mepassa.model.ids import Address
 from mepassa.model.route import FoundBy, Policy, RouteKind
+from mepassa.model.signal import SignalKind
 from mepassa.model.status import MessageStatus
 from tests.scenarios.household import House, Peer, copied
 from tests.scenarios.internet import PEER_ID, Internet, RoutedPeer, connected
@@ -266,3 +267,45 @@ async def set_policy(peer: RoutedPeer, other: Peer, policy: Policy) -> None:
     await peer.ask(lambda messenger: messenger.set_policy(other.account, policy))
     assert peer.paths is not None
     peer.paths.policy_changed(other.account, policy)
+
+
+def test_blocking_ends_the_live_path_and_all_that_was_on_its_way(two_friends: Path, tmp_path: Path) -> None:
+    """An open link would go on telling somebody who was blocked that we are here, and at which address."""
+    house = copied(two_friends, tmp_path / "house", seed=30)
+
+    async def scenario() -> None:
+        internet = Internet()
+        ana, beto = await connected(house, internet, "ana", "beto")
+        await ana.send(beto, "oi")
+        await delivered(house, ana, beto)
+        assert ana.path_to(beto) is DIRECT
+        await ana.ask(lambda messenger: messenger.block(beto.account))
+        assert ana.paths is not None
+        ana.paths.forget(beto.account)
+        await house.until(lambda: beto.path_to(ana) is None, within_s=10, every_s=0.05)
+        told = len(internet.told)
+        await beto.send(ana, "está aí?")  # its hello still verifies here: the refusal is the path service's own
+        await asyncio.sleep(60)
+        assert ana.path_to(beto) is None
+        assert beto.path_to(ana) is None
+        assert ana.inbox(beto) == []
+        assert all(signal.kind is SignalKind.OFFER for signal in internet.told[told:]), "Ana answered an offer"
+
+    house.run(scenario)
+
+
+def test_links_of_devices_that_no_contact_lists_any_more_are_closed(two_friends: Path, tmp_path: Path) -> None:
+    house = copied(two_friends, tmp_path / "house", seed=31)
+
+    async def scenario() -> None:
+        ana, beto = await connected(house, Internet(), "ana", "beto")
+        await ana.send(beto, "oi")
+        await delivered(house, ana, beto)
+        assert ana.paths is not None
+        ana.paths.close_strangers(lambda device: device == address(beto))
+        await asyncio.sleep(1)
+        assert ana.path_to(beto) is DIRECT
+        ana.paths.close_strangers(lambda _device: False)
+        await house.until(lambda: ana.path_to(beto) is None, within_s=10, every_s=0.05)
+
+    house.run(scenario)

@@ -18,6 +18,8 @@ from mepassa.model.addresses import IpAddress
 from mepassa.model.errors import LinkLostError, PathRefusedError
 from mepassa.model.route import AddressClass, FoundBy, RouteKind, RouteTransport
 from mepassa.p2p.addresses import parse_multiaddr
+from mepassa.p2p.hardening import HostLimits
+from mepassa.p2p.host import P2pHost
 from mepassa.ports.transport import LinkFacts
 from mepassa.transports.libp2p import (
     DialFailedError,
@@ -27,7 +29,7 @@ from mepassa.transports.libp2p import (
     ListenFacts,
     TrioGuest,
 )
-from mepassa.transports.libp2p.transport import PROTOCOL
+from mepassa.transports.libp2p.transport import MAX_UNPROVEN_PER_NETWORK, PROTOCOL
 from mepassa.transports.link import CloseCause, HelloRefusedError
 from tests.transports.link_peers import Person, Recorder, envelope, two_friends
 
@@ -185,6 +187,28 @@ async def test_strangers_unlisted_devices_and_hellos_for_others_are_refused(gues
             await friend.dial(target, peer=Person(7))
         assert target.recorder.opened == []
         await friend.dial(target)
+
+
+async def test_a_stranger_who_says_nothing_does_not_take_every_place(guest: TrioGuest) -> None:
+    ana, bruno = two_friends()
+    async with nodes(guest, ana, bruno) as (friend, target):
+        silent = P2pHost(guest, limits=HostLimits(max_connections=64))
+        await silent.start()
+        address, _ = parse_multiaddr(target.facts.addresses[0])
+        streams = [
+            await silent.dial(address, target.facts.peer_id, PROTOCOL) for _ in range(MAX_UNPROVEN_PER_NETWORK + 1)
+        ]
+        reads = [asyncio.ensure_future(stream.read(1)) for stream in streams]
+        ended, waiting = await asyncio.wait(reads, return_when=asyncio.FIRST_COMPLETED)
+        assert ended == {reads[-1]}
+        assert reads[-1].result() == b""
+        for stream in streams:
+            await stream.close()
+        await asyncio.gather(*waiting)
+        while target.transport.unproven:  # noqa: ASYNC110 - a counter tells nobody
+            await asyncio.sleep(0.01)
+        await friend.dial(target)
+        await silent.stop()
 
 
 async def test_an_impostor_with_the_right_peer_id_is_unmasked_by_its_hello(guest: TrioGuest) -> None:

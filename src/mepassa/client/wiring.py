@@ -105,6 +105,7 @@ async def build(config: NodeConfig, folder: NodeFolder, db: SqlDb, cleanup: cont
     transports.presence = presence
     home_service.on_document = presence.learn_bootstrap
     contacts.also(presence.wake)
+    contacts.also(lambda: paths.close_strangers(lambda device: identity.peer_key(device) is not None))
 
     async def network_changed(own_network: OwnNetwork) -> bool:
         listening = await transports.listen_anew(own_network)

@@ -114,7 +114,10 @@ class LocalApiService:
     @post("/chats/{chat_id}/block")
     async def block(self, chat_id: Hex16) -> types.Chat:
         """Refuse or block, without a word to the other side."""
-        return await self._chat(await self._messenger.block(AccountId.from_hex(chat_id)))
+        account = AccountId.from_hex(chat_id)
+        contact = await self._messenger.block(account)
+        self._paths.forget(account)
+        return await self._chat(contact)
 
     @put("/chats/{chat_id}/policy")
     async def set_policy(self, chat_id: Hex16, body: types.SetPolicy) -> types.Chat:

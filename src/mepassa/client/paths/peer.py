@@ -54,10 +54,13 @@ class Peer:
     warm: Meeting | None = None
     """Gathered ahead, for the next attempt."""
     _timer: asyncio.TimerHandle | None = None
+    _forgotten: bool = False
     _closing: asyncio.TimerHandle | None = None
 
     def feed(self, event: Event) -> None:
-        """One event in, its actions out, the timer set anew."""
+        """One event in, its actions out, the timer set anew. Nothing once this peer has been forgotten."""
+        if self._forgotten:
+            return
         log.debug("routing.event", extra={"peer": self.address.short(), "what": type(event).__name__})
         self.machine.receive(event, self.clock.monotonic())
         self._turn()
@@ -92,6 +95,15 @@ class Peer:
     def meeting_of(self, offered: AttemptId) -> Meeting | None:
         """The attempt in which we offered this id ourselves."""
         return next((meeting for meeting in self.meetings.values() if meeting.id == offered), None)
+
+    def forget(self) -> None:
+        """For good: no event does anything any more, and whoever waits for an envelope's fate waits no longer."""
+        self._forgotten = True
+        self.stop()
+        if self._closing is not None:
+            self._closing.cancel()
+        for pending in self.pending.values():
+            pending.told.set()
 
     def stop(self) -> None:
         for timer in (self._timer, self._closing):

@@ -158,6 +158,24 @@ class PathService:
             if address.account == account:
                 peer.feed(PolicyChanged(policy))
 
+    def forget(self, account: AccountId) -> None:
+        """Blocked: nothing of ours goes there any more, neither envelopes nor attempts to meet, and no link stays open
+        by which they would see that we are here, and where."""
+        for address in [address for address in self._peers if address.account == account]:
+            peer = self._peers.pop(address)
+            peer.forget()
+            for meeting in peer.all_meetings():
+                self._spawn(meeting.end())
+        for path in self.live.all():
+            if path.link.peer.account == account:
+                self._spawn(path.link.close())
+
+    def close_strangers(self, is_known: Callable[[Address], bool]) -> None:
+        """After contacts or their device lists have changed: links of devices that are no contact's end."""
+        for path in self.live.all():
+            if not is_known(path.link.peer):
+                self._spawn(path.link.close())
+
     def home_returned(self) -> None:
         for peer in self._peers.values():
             peer.feed(HomeReturned())
@@ -225,9 +243,11 @@ class PathService:
     # --- ports: links (LinkHandler) ----------------------------------------------------------------------------------
 
     async def link_opened(self, link: Link) -> None:
-        """Raises `PathRefusedError` for a kind that the chat or this node does not take now."""
+        """Raises `PathRefusedError` for a kind that the chat or this node does not take now, and for whoever was blocked
+        while the hellos were said."""
+        contact = await self._db.run(lambda tx: tx.contact(link.peer.account))
         peer = await self._peer(link.peer)
-        if not peer.machine.accepts(link.facts.kind):
+        if contact is None or contact.state is not ChatState.ACCEPTED or not peer.machine.accepts(link.facts.kind):
             raise PathRefusedError
         path = self.live.add(link)
         log.info("path.opened", extra={"peer": link.peer.short(), "kind": link.facts.kind, "by": link.facts.transport})

@@ -1,6 +1,7 @@
 """Direct links over libp2p: TCP, Noise, Yamux, one connection and one stream a link (docs/protocol/link.md)."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
@@ -14,6 +15,7 @@ from mepassa.p2p.addresses import TcpAddress, parse_multiaddr, parse_peer_id
 from mepassa.p2p.guest import TrioGuest
 from mepassa.p2p.hardening import HostLimits
 from mepassa.p2p.host import DialFailure, HostDialError, P2pHost
+from mepassa.p2p.presence import network_of_address
 from mepassa.p2p.stream import HostStream
 from mepassa.ports.transport import LinkFacts, LinkHandler, LinkIdentity
 from mepassa.transports.link import How, LinkSession, LinkSet, LinkTiming
@@ -21,6 +23,8 @@ from mepassa.transports.link import How, LinkSession, LinkSet, LinkTiming
 PROTOCOL = "/mepassa/link/1"
 MAX_UNPROVEN = 64
 """Incoming streams that have not said hello yet; more are closed unread."""
+MAX_UNPROVEN_PER_NETWORK = 16
+"""Of these, from one IPv4 /24 or IPv6 /48: a stranger who opens streams and says nothing does not keep contacts out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class Libp2pTransport:
         self._host = P2pHost(guest, limits=HostLimits(max_connections=config.max_connections))
         self._host.on_stream(PROTOCOL, self._accept)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._unproven = 0
+        self._unproven: Counter[str] = Counter()
         self._direct = True
         self.links = LinkSet()
         self.listening = ListenFacts(self._host.peer_id, ())
@@ -100,6 +104,11 @@ class Libp2pTransport:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._host.stop()
+
+    @property
+    def unproven(self) -> int:
+        """Incoming streams that have not said hello yet."""
+        return self._unproven.total()
 
     @property
     def direct(self) -> bool:
@@ -207,21 +216,25 @@ class Libp2pTransport:
     # --- accepting ----------------------------------------------------------------------------------------------------
 
     def _accept(self, stream: HostStream) -> None:
-        if not self._direct or self._unproven >= MAX_UNPROVEN:
+        network = "" if stream.remote is None else network_of_address(stream.remote.ip)
+        full = self.unproven >= MAX_UNPROVEN or self._unproven[network] >= MAX_UNPROVEN_PER_NETWORK
+        if not self._direct or full:
             self._spawn(stream.close())
             return
         session = self._session(stream, LinkRole.LISTENER, None, None)
         self._spawn(session.run())
-        self._unproven += 1
-        self._spawn(self._prove(session))
+        self._unproven[network] += 1
+        self._spawn(self._prove(session, network))
 
-    async def _prove(self, session: LinkSession) -> None:
+    async def _prove(self, session: LinkSession, network: str) -> None:
         try:
             await session.wait_open()
         except (RemoteError, TransientError):
             pass  # a stranger, and told nothing
         finally:
-            self._unproven -= 1
+            self._unproven[network] -= 1
+            if not self._unproven[network]:
+                del self._unproven[network]
 
     def _session(
         self, stream: HostStream, role: LinkRole, peer: Address | None, found_by: FoundBy | None
