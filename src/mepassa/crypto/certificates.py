@@ -7,6 +7,7 @@ chain with the root key as trust root; it compares too little, so the reader's o
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from uuid import UUID
 
 from mepassa.crypto.errors import InvalidMessageError
@@ -149,11 +150,24 @@ def _account(text: bytes | None, raw: bytes | None) -> AccountId:
 # --- validating --------------------------------------------------------------------------------------------------------
 
 
+CHAINS_REMEMBERED = 256
+"""Every message shows its sender's certificate, which lasts for weeks: this many are verified once, not each time."""
+
+
 def verify_chain(certificate: SenderCertificate, root: IdentityKey) -> bool:
     """The two signatures, as the official validation checks them."""
+    signer = certificate.signer
+    return _chain_holds(root, (signer.inner, signer.signature), signer.key, (certificate.inner, certificate.signature))
+
+
+@lru_cache(CHAINS_REMEMBERED)
+def _chain_holds(
+    root: IdentityKey, server: tuple[bytes, bytes], signer: IdentityKey, sender: tuple[bytes, bytes]
+) -> bool:
+    """Bytes and their signatures, from the root down. Nothing secret, nothing that changes: true once is true for ever."""
     try:
-        verify_xeddsa(root, certificate.signer.inner, certificate.signer.signature)
-        verify_xeddsa(certificate.signer.key, certificate.inner, certificate.signature)
+        verify_xeddsa(root, *server)
+        verify_xeddsa(signer, *sender)
     except SignatureError:
         return False
     return True

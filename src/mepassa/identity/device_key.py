@@ -38,14 +38,12 @@ def verify_xeddsa(key: IdentityKey, message: bytes, signature: bytes) -> None:
 class IdentityKeyPair:
     """`seed`: 32 bytes. The X25519 scalar is clamp(SHA-512(seed)[:32]), the one that Ed25519 uses, too."""
 
-    __slots__ = ("_agreement", "_sign_bit", "_signing", "public", "seed")
+    __slots__ = ("_agreement", "public", "seed")
 
     def __init__(self, seed: SecretBytes) -> None:
         if len(seed) != 32:
             raise InvalidInputError("A device key is made from 32 bytes.")
         self.seed = seed
-        self._signing = Ed25519PrivateKey.from_private_bytes(seed.expose())
-        self._sign_bit = self._signing.public_key().public_bytes_raw()[31] & 0x80
         # X25519 clamps by itself (RFC 7748 §5).
         self._agreement = X25519PrivateKey.from_private_bytes(hashlib.sha512(seed.expose()).digest()[:32])
         self.public = IdentityKey(bytes([EC_TYPE]) + self._agreement.public_key().public_bytes_raw())
@@ -56,8 +54,10 @@ class IdentityKeyPair:
 
     def sign(self, message: bytes) -> bytes:
         """XEdDSA over exactly `message`, 64 bytes. Ours begin with a label (`labelled`); Signal's formats are raw."""
-        signature = bytearray(self._signing.sign(message))
-        signature[63] |= self._sign_bit
+        # Made here: a key pair is read for every message, and hardly ever signs.
+        signing = Ed25519PrivateKey.from_private_bytes(self.seed.expose())
+        signature = bytearray(signing.sign(message))
+        signature[63] |= signing.public_key().public_bytes_raw()[31] & 0x80
         return bytes(signature)
 
     def agree(self, public: bytes) -> bytes:
