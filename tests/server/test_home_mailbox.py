@@ -288,3 +288,16 @@ async def test_a_links_holder_cannot_keep_a_device_busy_with_requests(tmp_path: 
         world.remote = "198.51.100.8"
         await world.sender().deposit(bruno.own, SealedEnvelope(b"elsewhere"), b"i" * 16)
         await online.leave()
+
+
+async def test_a_round_of_expiry_that_fails_is_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mepassa.server.home.EXPIRY_INTERVAL_S", 0.01)
+    rounds: list[int] = []
+    async with home_world(tmp_path) as world:
+
+        async def fails() -> int:
+            rounds.append(1)
+            raise OSError("no space left on device")
+
+        monkeypatch.setattr(world.home.mailboxes, "expire", fails)
+        await eventually(lambda: len(rounds) >= 3)

@@ -135,9 +135,13 @@ class Home:
         await self.mailboxes.flush()
 
     async def _keep_up(self) -> None:
+        """One round that fails (a full disk) does not end the promise that what is old is deleted."""
         while True:
-            await self.mailboxes.expire()
-            await self.directory.expire()
+            try:
+                await self.mailboxes.expire()
+                await self.directory.expire()
+            except Exception:
+                log.exception("home.upkeep_failed")
             await asyncio.sleep(EXPIRY_INTERVAL_S)
 
     # --- connections ----------------------------------------------------------------------------------------------
