@@ -75,8 +75,9 @@ def recorded_demo(demo_server: Steered) -> Steered:
     return demo_server
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium(needs: Needs) -> Iterator[Browser]:
+    """One browser a file: while Playwright runs, its event loop has the thread, and no asynchronous test could run."""
     executable = needs("chromium", "chromium")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
