@@ -330,7 +330,7 @@ class TestDeposits:
         router.tell(SignalAnswered(1, SignalResult.HOME_UNREACHABLE))
         assert only(Dial, router.tell(PresenceAnswered((HOME_ADDRESS,)))) == [Dial(1, (HOME_ADDRESS,))]
 
-    def test_the_dht_is_asked_once_a_minute_at_most_while_the_home_is_away(self) -> None:
+    def test_the_dht_is_asked_every_twenty_seconds_at_most_while_the_home_is_away(self) -> None:
         router = Router(dice=0.0)
         router.write()
         for _ in range(100):
@@ -341,7 +341,37 @@ class TestDeposits:
                 DepositAnswered(envelope(1), AWAY),
             )
             router.wait(1)
-        assert len(only(LookUpPresence, [action for _, action in router.log])) == 2
+        assert len(only(LookUpPresence, [action for _, action in router.log])) == 5
+
+    def test_the_dht_is_asked_again_though_deposits_are_tried_ever_more_rarely(self) -> None:
+        """Who comes back later than we is found by the next look-up, not by the next try at the home."""
+        router = Router(dice=0.99)
+        router.write()
+        for _ in range(8):
+            router.tell(DepositAnswered(envelope(1), AWAY))
+        router.tell(PresenceAnswered(()))
+        before = len(router.log)
+        for _ in range(6):
+            router.wait(10)
+            router.tell(PresenceAnswered(()))
+        asked = only(LookUpPresence, [action for _, action in router.log[before:]])
+        assert len(asked) == 3
+
+    def test_stale_addresses_leave_a_try_of_the_minute_for_fresh_ones(self) -> None:
+        router = Router(dice=0.0)
+        router.tell(AddressesLearnt((SIGNAL_ADDRESS,)))
+        router.write()
+        failed = 0
+        for _ in range(20):
+            if len(only(Dial, router.log)) > failed:
+                failed += 1
+                router.tell(DialFailed(router.machine._attempts_made))
+            router.tell(SignalAnswered(router.machine._attempts_made, SignalResult.HOME_UNREACHABLE))
+            router.tell(PresenceAnswered((SIGNAL_ADDRESS,)), DepositAnswered(envelope(1), AWAY))
+            router.wait(1)
+        assert failed == 2
+        dials = only(Dial, router.tell(PresenceAnswered((HOME_ADDRESS,))) + [a for _, a in router.wait(1)])
+        assert [each.addresses for each in dials] == [(HOME_ADDRESS,)]
 
     def test_a_home_that_returns_is_used_at_once(self) -> None:
         router = Router(dice=0.9)
@@ -541,11 +571,18 @@ class TestOffers:
 
 class TestDialLimits:
     def test_three_failed_dials_a_minute_and_no_more(self) -> None:
+        """The third only where there is something to dial that has not failed yet."""
         router = Router(dice=0.0)
         router.tell(AddressesLearnt((HOME_ADDRESS,)))
+        failed = 0
         for number in range(20):
+            if number == 10:
+                assert failed == 2
+                router.tell(AddressesLearnt((SIGNAL_ADDRESS,)))
             router.write(number)
-            router.tell(DialFailed(router.machine._attempts_made))
+            if len(only(Dial, router.log)) > failed:
+                failed += 1
+                router.tell(DialFailed(router.machine._attempts_made))
             router.tell(SignalAnswered(router.machine._attempts_made, SignalResult.UNKNOWN))
             router.wait(2)
         dials = [at for at, action in router.log if isinstance(action, Dial)]

@@ -43,7 +43,7 @@ async def told(node: NodeProgram, times: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.alone
-async def test_two_contacts_find_each_other_by_the_dht_alone(tmp_path: Path) -> None:
+async def test_two_contacts_find_each_other_by_the_dht_alone_now_and_later(tmp_path: Path) -> None:
     async with two_friends(tmp_path) as (home, ana, beto):
         for node in (ana, beto):
             await told(node, 1)  # from the moment that there is somebody who could look
@@ -66,3 +66,15 @@ async def test_two_contacts_find_each_other_by_the_dht_alone(tmp_path: Path) -> 
         assert found["route"]["transport"] == "libp2p"
         assert found["route"]["found_by"] == "dht"
         assert await beto.texts_from(ana) == ["while the home is there", "by the DHT"]
+
+        # He comes back after her first look-up, which found where he was: she asks again before a minute is over.
+        await beto.stop()
+        waiting = await ana.say(beto, "when you are back")
+        await ana.stop()
+        await ana.start(*TALKATIVE, connected=False)
+        await told(ana, 3)
+        await beto.start(*TALKATIVE, connected=False)
+        begun = time.monotonic()
+        found = await ana.settled(waiting, "delivered", "read")
+        print(f"found again in {time.monotonic() - begun:.2f} s: {found['route']}")
+        assert found["route"]["found_by"] == "dht"

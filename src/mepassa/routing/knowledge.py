@@ -36,7 +36,8 @@ class Knowledge:
     presence_pending: bool = False
     _offline_heard: float = LONG_AGO
     _last_activity: float = LONG_AGO
-    _dial_failures: deque[float] = field(default_factory=lambda: deque(maxlen=DIAL_FAILURES))
+    _dial_failures: deque[tuple[float, frozenset[str]]] = field(default_factory=lambda: deque(maxlen=DIAL_FAILURES))
+    """When, and which multiaddrs."""
     _offers_answered: deque[float] = field(default_factory=lambda: deque(maxlen=OFFERS_ANSWERED))
 
     # --- what is allowed ---------------------------------------------------------------------------------------------
@@ -101,12 +102,16 @@ class Knowledge:
 
     # --- budgets -----------------------------------------------------------------------------------------------------
 
-    def dial_failed(self, now: float) -> None:
-        self._dial_failures.append(now)
+    def dial_failed(self, addresses: frozenset[str], now: float) -> None:
+        self._dial_failures.append((now, addresses))
 
-    def may_dial(self, now: float) -> bool:
-        full = len(self._dial_failures) == DIAL_FAILURES
-        return self.direct and not (full and now - self._dial_failures[0] < DIAL_WINDOW_S)
+    def may_be_dialled(self, now: float) -> tuple[KnownAddress, ...]:
+        """The last try of a minute is kept for addresses that have not failed in it: stale ones must not use it up."""
+        recent = [addresses for at, addresses in self._dial_failures if now - at < DIAL_WINDOW_S]
+        if not self.direct or len(recent) >= DIAL_FAILURES:
+            return ()
+        failed = frozenset[str]().union(*recent) if len(recent) == DIAL_FAILURES - 1 else frozenset[str]()
+        return tuple(each for each in self.addresses.values() if each.multiaddr not in failed)
 
     def envelope_followed(self) -> None:
         """The offers that we answered had a purpose."""

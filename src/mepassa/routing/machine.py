@@ -156,6 +156,8 @@ class RoutingMachine:
             times.append(self._next_attempt_at)
         if self._upgrade_at is not None:
             times.append(self._upgrade_at)
+        if self._know.direct and (asks_at := self._presence_due(self._looked_at)) is not None:
+            times.append(asks_at)
         times += [self._close_at(path) for path in self._paths]
         # What was due when we last looked and is still here waits for an event or a window, not for the time.
         ahead = [at for at in times if self._looked_at < at < NEVER]
@@ -214,8 +216,9 @@ class RoutingMachine:
             case OfferReceived():
                 self._offer_received(event, now)
             case DialFailed():
-                self._know.dial_failed(now)
-                if (attempt := self._attempt) is not None and attempt.number == event.attempt:
+                attempt = self._attempt if self._attempt and self._attempt.number == event.attempt else None
+                self._know.dial_failed(frozenset(attempt.dialled if attempt else ()), now)
+                if attempt is not None:
                     attempt.dialling = False
                     attempt.signal_at = min(attempt.signal_at, now)
             case IceFailed():
@@ -291,8 +294,6 @@ class RoutingMachine:
         item = self._outbox.get(event.envelope)
         if item is None:
             return
-        if self._know.home_away and item.is_written:
-            self._look_up_presence(now, PRESENCE_HOME_AWAY_S)
         delay_s = backoff_s(item.deposit_failures, self._dice())
         if event.retry_after_s is not None:
             delay_s += min(max(event.retry_after_s, 0.0), RECHECK_S)
@@ -421,6 +422,12 @@ class RoutingMachine:
         self._gathered = True
         self._actions.append(Gather(self._know.direct, self._know.relay))
 
+    def _presence_due(self, now: float) -> float | None:
+        """When the DHT is asked next, again and again: their home is away, and what somebody wrote has no path."""
+        if not self._know.home_away or self._know.presence_pending or not self._wants_attempt(now):
+            return None
+        return self._know.presence_asked + PRESENCE_HOME_AWAY_S
+
     def _look_up_presence(self, now: float, every_s: float) -> None:
         if self._know.direct and now - self._know.presence_asked >= every_s:
             self._know.presence_asked, self._know.presence_pending = now, True
@@ -464,13 +471,10 @@ class RoutingMachine:
         return attempt
 
     def _dial(self, attempt: Attempt, now: float) -> None:
-        if (
-            not attempt.direct
-            or not self._know.may_dial(now)
-            or (attempt.found and attempt.purpose is not Purpose.UPGRADE)
-        ):
+        if not attempt.direct or (attempt.found and attempt.purpose is not Purpose.UPGRADE):
             return
-        fresh = tuple(each for each in self._know.addresses.values() if each.multiaddr not in attempt.dialled)
+        dialable = self._know.may_be_dialled(now)
+        fresh = tuple(each for each in dialable if each.multiaddr not in attempt.dialled)
         if fresh and len(attempt.dialled) < 2 * MAX_ADDRESSES:
             attempt.dialled.update(each.multiaddr for each in fresh)
             attempt.dialling = True
@@ -480,8 +484,6 @@ class RoutingMachine:
         match event.result:
             case SignalResult.HOME_UNREACHABLE:
                 self._know.home_away = True
-                if self._wants_attempt(now):
-                    self._look_up_presence(now, PRESENCE_HOME_AWAY_S)
             case SignalResult.NO_DEVICE:
                 self._know.heard_offline(now)
             case SignalResult.FORWARDED:
@@ -557,6 +559,8 @@ class RoutingMachine:
         self._lapse(now)
         self._close_paths(now)
         self._trusted = self._best
+        if self._presence_due(now) is not None:
+            self._look_up_presence(now, PRESENCE_HOME_AWAY_S)
         self._advance_attempt(now)
         self._begin_attempt(now)
         for item in self._outbox:

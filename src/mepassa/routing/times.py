@@ -44,8 +44,9 @@ OFFERS_WINDOW_S = 3600.0
 
 PRESENCE_EVERY_S = 600.0
 """DHT look-ups when a chat opens: they cost others work and tell a stranger that somebody asked."""
-PRESENCE_HOME_AWAY_S = 60.0
-"""The same while the recipient's home is away and something waits: the DHT is then the only way left."""
+PRESENCE_HOME_AWAY_S = 20.0
+"""The same while the recipient's home is away and something waits: the DHT is then the only way left, and who comes back
+is to be found before the sender gives up looking at the clock."""
 
 UPGRADE_AFTER_S = 3.0
 """A relayed path is tried to be bettered once the first messages are through."""
