@@ -92,11 +92,12 @@ async def run(config: NodeConfig, ready: Callable[[NodeReady], None]) -> None:
 @contextlib.asynccontextmanager
 async def _running(services: Services) -> AsyncIterator[None]:
     """All services run while this is open, and run again when one fails."""
-    async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(keep_running(service)) for service in services]
-        await asyncio.sleep(0)  # each has begun before anybody asks for anything
-        try:
-            yield
-        finally:
-            for task in running:
-                task.cancel()
+    # No task group: it would wrap what the body raises, and that is the one sentence for the person.
+    running = [asyncio.create_task(keep_running(service)) for service in services]
+    await asyncio.sleep(0)  # each has begun before anybody asks for anything
+    try:
+        yield
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)

@@ -199,8 +199,8 @@ class Tour:
         ana, beto = self.stage.people
         await self.stage.set_paths(direct=True, relay=True)
         await self._settled(ana, await self._send(ana, beto, "De volta ao caminho direto?"), "delivered", "read")
-        await until("Ana's live direct path", lambda: self._live_direct(ana, beto))
-        await until("Beto's live direct path", lambda: self._live_direct(beto, ana))
+        await until("Ana's live direct path", lambda: self._live_direct(ana, beto), within_s=30)
+        await until("Beto's live direct path", lambda: self._live_direct(beto, ana), within_s=30)
         await self.stage.server.stop()
         text = "Sem servidor nenhum, ainda chega."
         found = await self._settled(ana, await self._send(ana, beto, text), "delivered", "read")
