@@ -97,10 +97,6 @@ class Outbox:
                 self._tasks.create_task(self._work(lane))
             lane.woken.set()
 
-    async def wake_all(self) -> None:
-        """Look at everybody's rows: after upkeep, which may have made some."""
-        self.wake(*await self._db.run(lambda tx: tx.outbox_accounts()))
-
     def retry_now(self) -> None:
         """The network or a home came back: what waits for its next try is due at once."""
         if self._tasks is not None:

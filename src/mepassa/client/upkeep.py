@@ -139,10 +139,6 @@ class Upkeep:
             return False
         return True
 
-    async def _tell_home(self, home: OwnHome) -> None:
-        await self._tell_tokens(home)
-        await self._tell_prekeys(home)
-
     async def _tell_tokens(self, home: OwnHome) -> None:
         changes = await self._db.run(lambda tx: token_changes(tx, self._clock.now_ms()))
         if changes:

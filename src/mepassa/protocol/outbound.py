@@ -118,11 +118,6 @@ def drop_rows(tx: Tx, contact: Contact, message_id: MessageId) -> None:
             tx.delete_outbox(row.id)
 
 
-def has_session(tx: Tx, peer: Address) -> bool:
-    record = tx.session(peer)
-    return record is not None and SessionRecord.from_bytes(record).has_current
-
-
 def seal_row(tx: Tx, contact: Contact, row: OutboxRow, now_ms: Timestamp, rng: Rng) -> OutboxRow:
     """Step the ratchet and seal; unchanged when there is no session to that device, or only one that may not send."""
     remote, record = remote_device(contact, row.to.device), tx.session(row.to)
