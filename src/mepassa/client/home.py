@@ -117,10 +117,9 @@ class HomeService:
 
     async def logged_in(self, turn: TurnCredentials | None) -> None:
         self.state.connected, self.state.turn = True, turn
-        if self._connection is not None:
-            self.state.clock_offset_s = self._connection.clock_offset_s or 0.0
         log.info("home.logged_in")
         if self._connection is not None:
+            self.state.clock_offset_s = self._connection.clock_offset_s or 0.0
             self._upkeep.home_ready(self._connection)
         self._asked.set()
         self._outbox.retry_now()

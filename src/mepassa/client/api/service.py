@@ -98,8 +98,7 @@ class LocalApiService:
     @get("/chats")
     async def chats(self) -> list[types.Chat]:
         """All chats, in every state, newest activity first."""
-        contacts = await self._messenger.chats()
-        return [await self._chat(contact) for contact in contacts]
+        return await self._chats(await self._messenger.chats())
 
     @get("/chats/{chat_id}")
     async def chat(self, chat_id: Hex16) -> types.Chat:
@@ -178,8 +177,15 @@ class LocalApiService:
         return render_message(await self._messenger.send_again(MessageId.from_hex(message_id)))
 
     async def _chat(self, contact: Contact) -> types.Chat:
-        unread = await self._db.run(lambda tx: tx.unread(contact.account))
-        return render_chat(contact, unread, self._paths.live.best(contact.account))
+        return (await self._chats((contact,)))[0]
+
+    async def _chats(self, contacts: tuple[Contact, ...]) -> list[types.Chat]:
+        """What is unread in all of them is read in one transaction."""
+        unread = await self._db.run(lambda tx: [tx.unread(contact.account) for contact in contacts])
+        return [
+            render_chat(contact, count, self._paths.live.best(contact.account))
+            for contact, count in zip(contacts, unread, strict=True)
+        ]
 
 
 def qr_svg(link: str) -> str:

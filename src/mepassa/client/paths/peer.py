@@ -100,8 +100,6 @@ class Peer:
         """For good: no event does anything any more, and whoever waits for an envelope's fate waits no longer."""
         self._forgotten = True
         self.stop()
-        if self._closing is not None:
-            self._closing.cancel()
         for pending in self.pending.values():
             pending.told.set()
 
