@@ -15,6 +15,10 @@ WORDS: dict[str, tuple[str, str]] = {
         "Chegou uma mensagem de um aparelho que {name} não reconhece. Ela foi descartada.",
         "A message came from a device that {name} does not list. It was dropped.",
     ),
+    "session_damaged": (
+        "As chaves guardadas da conversa com {name} estavam danificadas. São refeitas; o que não abriu é pedido de novo.",
+        "The saved keys of the chat with {name} were damaged. They are set up anew; what did not open is asked for again.",
+    ),
     "state_rolled_back": (
         "Os dados deste computador são uma cópia antiga. As conversas são refeitas antes de enviar; não há o que fazer.",
         "This computer's data is an older copy. Chats are set up anew before anything is sent; nothing is to be done.",

@@ -19,9 +19,11 @@ from mepassa.model.ids import Address, Timestamp
 from mepassa.model.secret import SecretBytes
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.rng import Rng
-from mepassa.ports.stores import EventKind, OwnAccount, PrekeyKind, Tx
+from mepassa.ports.stores import OwnAccount, PrekeyKind, Tx
+from mepassa.protocol.alarms import Alarm, raise_alarm
 from mepassa.protocol.sealing import issue_device_certificate, issue_sender_certificate, sender_certificate_expires
-from mepassa.protocol.session import LocalIdentity, SessionRecord, archive
+from mepassa.protocol.session import LocalIdentity, archive
+from mepassa.protocol.session_rows import load_session
 
 FIRST_DEVICE = 1
 MAX_REGISTRATION_ID = 16_380
@@ -106,9 +108,7 @@ def roll_forward(tx: Tx, home_counter: int) -> int:
     whoever owns the prekeys makes and uploads new ones before the device sends. Returns the counter to go on with.
     """
     for peer in tx.sessions():
-        record = tx.session(peer)
-        if record is not None:
-            tx.put_session(peer, archive(SessionRecord.from_bytes(record)).to_bytes())
+        tx.put_session(peer, archive(load_session(tx, peer)).to_bytes())
     for kind in PrekeyKind:
         for prekey in tx.prekeys(kind):
             tx.delete_prekey(kind, prekey.id)
@@ -120,5 +120,5 @@ def roll_forward(tx: Tx, home_counter: int) -> int:
     counter = max(home_counter, run_counter(tx)) + 1
     tx.put_setting(_RUN_COUNTER, counter.to_bytes(8, "big"))
     tx.put_setting(PREKEYS_REPLACED, b"\x01")
-    tx.append_event(EventKind.ALARM, note="state_rolled_back")
+    raise_alarm(tx, Alarm.STATE_ROLLED_BACK)
     return counter

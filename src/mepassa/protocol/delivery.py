@@ -31,7 +31,8 @@ from mepassa.protocol.outbound import (
     seal_due,
 )
 from mepassa.protocol.receipts import adopted_route
-from mepassa.protocol.session import SessionRecord, initiate
+from mepassa.protocol.session import initiate
+from mepassa.protocol.session_rows import load_session
 from mepassa.protocol.status import StatusEvent, move
 from mepassa.wire.content import decode_content
 
@@ -203,9 +204,8 @@ def start_sessions(tx: Tx, account: AccountId, fetched: FetchedAccount, now_ms: 
         bundle, remote = bundles.get(peer.device), remote_device(contact, peer.device)
         if bundle is None or remote is None:
             continue
-        kept = tx.session(peer)
-        record = SessionRecord.from_bytes(kept) if kept is not None else SessionRecord.EMPTY
         try:
+            record = load_session(tx, peer)
             tx.put_session(peer, initiate(record, own, remote, bundle, now_ms=now_ms, rng=rng).to_bytes())
         except (SignatureError, UnlistedDeviceError, DecryptionError):  # the last: a key that is none
             continue  # a home that hands out false prekeys keeps this device waiting, no more

@@ -5,10 +5,11 @@ from dataclasses import replace
 from mepassa.identity import decode_device_list, supersedes, verify_device_list
 from mepassa.model.content import Content
 from mepassa.model.device_list import DeviceList, SignedDeviceList
-from mepassa.model.errors import DeviceListForkError, DeviceListStaleError
+from mepassa.model.errors import DeviceListStaleError
 from mepassa.model.ids import Address
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.stores import Contact, EventKind, Tx
+from mepassa.protocol.alarms import Alarm, raise_alarm
 from mepassa.protocol.session import RemoteDevice
 from mepassa.wire.card import check_home_url
 
@@ -49,7 +50,7 @@ def learn_list(tx: Tx, contact: Contact, offered: SignedDeviceList) -> Contact:
     tx.put_contact(contact)
     tx.append_event(EventKind.CHAT, chat=contact.account)
     if known is not None and any(entry.identity_key not in known for entry in devices.devices):
-        tx.append_event(EventKind.ALARM, chat=contact.account, note="new_device")
+        raise_alarm(tx, Alarm.NEW_DEVICE, contact.account)
     return contact
 
 
@@ -72,4 +73,4 @@ def wants_list(contact: Contact) -> bool:
 
 
 def alarm_fork(tx: Tx, contact: Contact) -> None:
-    tx.append_event(EventKind.ALARM, chat=contact.account, note=DeviceListForkError.__name__)
+    raise_alarm(tx, Alarm.LIST_FORKED, contact.account)

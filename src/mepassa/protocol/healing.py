@@ -16,7 +16,8 @@ from mepassa.protocol.account import DAY_MS, local_identity, sender_certificate
 from mepassa.protocol.devices import remote_device
 from mepassa.protocol.outbound import EXPIRY_MS, kind_of, seal_row
 from mepassa.protocol.sealing import ResendRequest, Unsealed, seal_plaintext
-from mepassa.protocol.session import SessionRecord, archive, failed_ratchet_key, must_archive
+from mepassa.protocol.session import archive, failed_ratchet_key, must_archive
+from mepassa.protocol.session_rows import load_session
 from mepassa.wire.content import decode_content, encode_content, rewrite
 
 MAX_REQUESTS_PER_ENVELOPE = 3
@@ -89,8 +90,7 @@ def answer_resend(
         return
     if request.device != own.address.device or contact.state not in {ChatState.ACCEPTED, ChatState.REQUESTED}:
         return
-    record = tx.session(asker)
-    session = SessionRecord.from_bytes(record) if record is not None else SessionRecord.EMPTY
+    session = load_session(tx, asker)
     if must_archive(session, local_identity(own), ratchet_key=request.ratchet_key, sender_device=request.device):
         if not _may_reset(tx, asker, now_ms):
             return

@@ -27,6 +27,7 @@ from mepassa.model.status import ChatState, MessageStatus
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, OwnAccount, Tx
 from mepassa.protocol.account import local_identity
+from mepassa.protocol.alarms import Alarm, raise_alarm
 from mepassa.protocol.contacts import answer_received, check_introduction, request_crossed, request_received
 from mepassa.protocol.devices import learn_list, listed_devices, note_list_version, wants_list
 from mepassa.protocol.healing import answer_resend, could_not_open, healed
@@ -43,7 +44,8 @@ from mepassa.protocol.sealing import (
     read_plaintext,
     validate_sender,
 )
-from mepassa.protocol.session import Decrypted, MessageType, SessionRecord
+from mepassa.protocol.session import Decrypted, MessageType
+from mepassa.protocol.session_rows import load_session
 from mepassa.wire.content import decode_content
 
 MAX_REQUEST_TEXTS = 20
@@ -135,7 +137,7 @@ def _from_contact(
     if verdict is SenderVerdict.UNLISTED_DEVICE:
         if not list_is_fresh:
             return Received(Fate.WAITS_FOR_LIST, contact.account, list_wanted=True)
-        tx.append_event(EventKind.ALARM, chat=contact.account, note="unlisted_device")
+        raise_alarm(tx, Alarm.UNLISTED_DEVICE, contact.account)
     if verdict is not SenderVerdict.VALID:
         return dropped
     if unsealed.type is MessageType.PLAINTEXT:
@@ -154,7 +156,7 @@ def _from_contact(
     except (MalformedError, SignatureError):
         return dropped
     except DeviceListForkError:
-        tx.append_event(EventKind.ALARM, chat=contact.account, note=DeviceListForkError.__name__)
+        raise_alarm(tx, Alarm.LIST_FORKED, contact.account)
         return dropped
     _take(tx, contact, unsealed.sender, content, arrival, now_ms, rng)
     contact = tx.contact(contact.account) or contact
@@ -222,10 +224,8 @@ def _plaintext(tx: Tx, contact: Contact, unsealed: Unsealed, now_ms: Timestamp, 
 def _open(
     tx: Tx, own: OwnAccount, unsealed: Unsealed, now_ms: Timestamp, rng: Rng, derivations: int = OPENING_DERIVATIONS
 ) -> Decrypted:
-    kept = tx.session(unsealed.sender)
-    record = SessionRecord.from_bytes(kept) if kept is not None else SessionRecord.EMPTY
     return open_content(
-        record, local_identity(own), unsealed,
+        load_session(tx, unsealed.sender), local_identity(own), unsealed,
         prekeys=StoredPrekeys(tx), now_ms=now_ms, rng=rng, derivations=derivations,
     )  # fmt: skip
 

@@ -17,7 +17,8 @@ from mepassa.ports.stores import Contact, OutboxKind, OutboxRow, OwnAccount, Ren
 from mepassa.protocol.account import DAY_MS, local_identity, sender_certificate
 from mepassa.protocol.devices import listed_devices, remote_device
 from mepassa.protocol.sealing import seal_content
-from mepassa.protocol.session import NoSessionError, SessionRecord, StaleSessionError
+from mepassa.protocol.session import NoSessionError, StaleSessionError
+from mepassa.protocol.session_rows import load_session
 from mepassa.wire.content import decode_content, encode_content
 
 EXPIRY_MS = 14 * DAY_MS
@@ -120,13 +121,16 @@ def drop_rows(tx: Tx, contact: Contact, message_id: MessageId) -> None:
 
 def seal_row(tx: Tx, contact: Contact, row: OutboxRow, now_ms: Timestamp, rng: Rng) -> OutboxRow:
     """Step the ratchet and seal; unchanged when there is no session to that device, or only one that may not send."""
-    remote, record = remote_device(contact, row.to.device), tx.session(row.to)
-    if row.envelope is not None or remote is None or record is None:
+    remote = remote_device(contact, row.to.device)
+    if row.envelope is not None or remote is None:
+        return row
+    record = load_session(tx, row.to)
+    if not record.has_current:
         return row
     own = tx.own()
     try:
         stepped, envelope, ratchet_key = seal_content(
-            SessionRecord.from_bytes(record),
+            record,
             local_identity(own),
             remote,
             sender_certificate(tx, own, now_ms),

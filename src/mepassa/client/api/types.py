@@ -266,8 +266,7 @@ class HomeEvent(msgspec.Struct, frozen=True, tag_field="type", tag="home"):
 
 
 class AlarmEvent(msgspec.Struct, frozen=True, tag_field="type", tag="alarm"):
-    """Something that a person must know. `note` is a stable word: `state_rolled_back`, `new_device`, `unlisted_device`,
-    `DeviceListForkError`, …"""
+    """Something that a person must know. `note` is a stable word: those of `protocol.alarms`; more may come."""
 
     seq: int
     chat_id: Hex16 | None

@@ -1,0 +1,25 @@
+"""What a person must know beyond their messages: the notes of ALARM events. Each has its words in the page and the CLI."""
+
+from enum import StrEnum
+
+from mepassa.model.ids import AccountId
+from mepassa.ports.stores import EventKind, Tx
+
+
+class Alarm(StrEnum):
+    """The values are stable: programs read them in the event stream."""
+
+    NEW_DEVICE = "new_device"
+    LIST_FORKED = "DeviceListForkError"
+    UNLISTED_DEVICE = "unlisted_device"
+    SESSION_DAMAGED = "session_damaged"
+    STATE_ROLLED_BACK = "state_rolled_back"
+
+
+def raise_alarm(tx: Tx, alarm: Alarm, chat: AccountId | None = None) -> None:
+    """Append the event, unless it would only repeat the newest one: a flood of the same is one alarm."""
+    _, newest = tx.event_span()
+    last = tx.events_after(newest - 1, 1)
+    if last and (last[0].kind, last[0].chat, last[0].note) == (EventKind.ALARM, chat, alarm.value):
+        return
+    tx.append_event(EventKind.ALARM, chat=chat, note=alarm.value)
