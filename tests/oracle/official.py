@@ -19,6 +19,11 @@ from mepassa.protocol.session import MessageType, SignalCiphertext
 
 FOLDER = Path(__file__).parent
 
+NEWEST = "@signalapp/libsignal-client"
+"""0.103.0: requires SPQR as we do. The other side in both roles."""
+OLDER = "libsignal-0-90"
+"""0.90.0: offers SPQR, but as an initiator begins with an index that we refuse. The other side as a responder."""
+
 
 class OfficialError(Exception):
     """What the official library raised."""
@@ -65,15 +70,22 @@ class Oracle:
 
     def ask(self, command: str, **facts: object) -> dict[str, Any]:
         """Bytes among `facts` are sent as base64. Raises `OfficialError`."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        request = {name: _plain(value) for name, value in facts.items()}
-        self._process.stdin.write(json.dumps({"command": command, **request}) + "\n")
-        self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        answer: dict[str, Any] = self._exchange(_request(command, facts))
         if "error" in answer:
             raise OfficialError(answer["error"])
         return answer
+
+    def ask_all(self, requests: list[tuple[str, dict[str, object]]]) -> list[dict[str, Any]]:
+        """Many commands in one line, carried out in order: one refused holds an `error` and ends nothing."""
+        answers: list[dict[str, Any]] = self._exchange([_request(command, facts) for command, facts in requests])
+        return answers
+
+    def _exchange(self, request: object) -> Any:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(json.dumps(request) + "\n")
+        self._process.stdin.flush()
+        return json.loads(self._process.stdout.readline())
 
     def person(self, account: bytes, device: int = 1) -> "OfficialPerson":
         self._people += 1
@@ -81,9 +93,9 @@ class Oracle:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Oracle]:
+def running(package: str = NEWEST) -> Iterator[Oracle]:
     process = subprocess.Popen(
-        [str(node_folder() / "node"), str(FOLDER / "oracle.mjs")],
+        [str(node_folder() / "node"), str(FOLDER / "oracle.mjs"), package],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -102,6 +114,10 @@ def unpack(text: str) -> bytes:
 def name_of(address: Address) -> list[object]:
     """A protocol address as the official library takes it."""
     return [str(address.account.uuid), address.device]
+
+
+def _request(command: str, facts: dict[str, object]) -> dict[str, object]:
+    return {"command": command} | {name: _plain(value) for name, value in facts.items()}
 
 
 def _plain(value: object) -> object:

@@ -1,12 +1,16 @@
-// The official library behind JSON lines: one request a line on stdin, one answer a line on stdout.
+// The official library behind JSON lines: one request a line on stdin, one answer a line on stdout; or an array of
+// requests and an array of answers, carried out in their order. The package to run is named on the command line.
 // A black box for tests only. Bytes travel as base64; an error comes back as {"error", "code"}.
 import { createInterface } from 'node:readline';
-import * as signal from '@signalapp/libsignal-client';
+
+const signal = await import(process.argv[2]);
 
 const encode = (bytes) => Buffer.from(bytes).toString('base64');
 const decode = (text) => new Uint8Array(Buffer.from(text, 'base64'));
 const publicKey = (text) => signal.PublicKey.deserialize(decode(text));
 const address = ([name, device]) => signal.ProtocolAddress.new(name, device);
+// Newer versions are told who they are, too, wherever a session is used.
+const own = signal.signalEncrypt.length > 4 ? (me) => [me.address] : () => [];
 
 // --- stores: in memory, serialised like real ones; an unknown id throws ------------------------------------------------
 
@@ -76,9 +80,9 @@ async function decryptMessage(me, peer, type, body) {
   if (type === 3) {
     const message = signal.PreKeySignalMessage.deserialize(decode(body));
     return signal.signalDecryptPreKey(
-      message, address(peer), me.address, sessions, identities, me.prekeys, me.signedPrekeys, me.kyberPrekeys);
+      message, address(peer), ...own(me), sessions, identities, me.prekeys, me.signedPrekeys, me.kyberPrekeys);
   }
-  return signal.signalDecrypt(signal.SignalMessage.deserialize(decode(body)), address(peer), me.address, sessions, identities);
+  return signal.signalDecrypt(signal.SignalMessage.deserialize(decode(body)), address(peer), ...own(me), sessions, identities);
 }
 
 const commands = {
@@ -113,14 +117,14 @@ const commands = {
 
   async initiate({ id, peer, bundle, now }) {
     const me = find(id);
-    await signal.processPreKeyBundle(makeBundle(bundle), address(peer), me.address, me.sessions, me.identities, when(now));
+    await signal.processPreKeyBundle(makeBundle(bundle), address(peer), ...own(me), me.sessions, me.identities, when(now));
     return {};
   },
 
   async encrypt({ id, peer, plaintext, now }) {
     const me = find(id);
     const message = await signal.signalEncrypt(
-      decode(plaintext), address(peer), me.address, me.sessions, me.identities, when(now));
+      decode(plaintext), address(peer), ...own(me), me.sessions, me.identities, when(now));
     return { type: message.type(), body: encode(message.serialize()) };
   },
 
@@ -205,13 +209,17 @@ const commands = {
   async verify({ key, message, signature }) { return { yes: publicKey(key).verify(decode(message), decode(signature)) }; },
 };
 
+async function carryOut(request) {
+  try {
+    return await commands[request.command](request);
+  } catch (error) {
+    return { error: String(error.message ?? error), code: error.code ?? null };
+  }
+}
+
 for await (const line of createInterface({ input: process.stdin })) {
   const request = JSON.parse(line);
-  let answer;
-  try {
-    answer = await commands[request.command](request);
-  } catch (error) {
-    answer = { error: String(error.message ?? error), code: error.code ?? null };
-  }
+  const answer = Array.isArray(request) ? [] : await carryOut(request);
+  if (Array.isArray(request)) for (const one of request) answer.push(await carryOut(one));
   process.stdout.write(`${JSON.stringify(answer)}\n`);
 }
