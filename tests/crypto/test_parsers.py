@@ -217,6 +217,22 @@ def test_padding_at_its_limits() -> None:
         pad(bytes(MAX_CONTENT_BYTES + 1))
 
 
+@pytest.mark.parametrize("size", [256 * 2**power for power in range(8)])
+def test_a_size_class_ends_one_byte_before_its_length(size: int) -> None:
+    for content in (b"x" * (size - 1), b"\x80" * (size - 1), bytes(size - 1)):
+        assert len(pad(content)) == size
+        assert unpad(pad(content)) == content
+    if size <= MAX_CONTENT_BYTES:
+        assert len(pad(b"x" * size)) == 2 * size
+        assert unpad(pad(b"x" * size)) == b"x" * size
+    else:
+        with pytest.raises(TooLargeError):
+            pad(b"x" * size)
+    # A class too large for its content is not what `pad` makes: two lengths would stand for one text.
+    with pytest.raises(InvalidMessageError):
+        unpad((b"x" * (size // 2 - 1) + b"\x80").ljust(size if size > 256 else 512, b"\x00"))
+
+
 @pytest.mark.parametrize(
     "raw", [b"", bytes(256), b"\x80", b"\x80" + bytes(256), b"x\x80" + bytes(510), b"\x80" + bytes(65_535)]
 )

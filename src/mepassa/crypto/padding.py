@@ -1,4 +1,5 @@
-"""Hiding how long a message is (docs/protocol/envelope.md, "Padding"): 0x80, then zeros, to 256 · 2^k bytes."""
+"""Hiding how long something is: messages by 0x80 and zeros to 256 · 2^k bytes (docs/protocol/envelope.md, "Padding"),
+blobs by Padmé (docs/protocol/blobs.md)."""
 
 from mepassa.crypto.errors import InvalidMessageError
 from mepassa.model.envelope import MAX_PLAINTEXT_BYTES
@@ -25,3 +26,17 @@ def unpad(padded: bytes) -> bytes:
     if not mark or zeros.strip(b"\x00") or len(content) > MAX_CONTENT_BYTES or len(pad(content)) != len(padded):
         raise InvalidMessageError
     return content
+
+
+def padme_size(size_bytes: int) -> int:
+    """What Padmé rounds a size up to: at most 12 % more, and for sizes up to M only O(log log M) bits tell.
+
+    Of the size's binary digits only the first keep their value, as many as its exponent has digits
+    (Nikitin, Barman, Lueks, Underwood, Hubaux, Ford: "Reducing Metadata Leakage from Encrypted Files and
+    Communication with PURBs", 2019, algorithm 1).
+    """
+    if size_bytes < 2:
+        return size_bytes
+    exponent = size_bytes.bit_length() - 1
+    zeroed = (1 << exponent - exponent.bit_length()) - 1
+    return (size_bytes + zeroed) & ~zeroed
