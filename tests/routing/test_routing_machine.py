@@ -334,7 +334,7 @@ class TestDeposits:
         router = Router(dice=0.0)
         router.write()
         for _ in range(100):
-            number = router.machine._attempts_made
+            number = router.machine._meetings.made
             router.tell(
                 SignalAnswered(number, SignalResult.HOME_UNREACHABLE),
                 PresenceAnswered(()),
@@ -365,8 +365,8 @@ class TestDeposits:
         for _ in range(20):
             if len(only(Dial, router.log)) > failed:
                 failed += 1
-                router.tell(DialFailed(router.machine._attempts_made))
-            router.tell(SignalAnswered(router.machine._attempts_made, SignalResult.HOME_UNREACHABLE))
+                router.tell(DialFailed(router.machine._meetings.made))
+            router.tell(SignalAnswered(router.machine._meetings.made, SignalResult.HOME_UNREACHABLE))
             router.tell(PresenceAnswered((SIGNAL_ADDRESS,)), DepositAnswered(envelope(1), AWAY))
             router.wait(1)
         assert failed == 2
@@ -559,9 +559,9 @@ class TestOffers:
         router = Router(Policy.DIRECT_ONLY, dice=0.99)
         router.write()
         for number in range(4):
-            router.tell(SignalAnswered(router.machine._attempts_made, SignalResult.UNKNOWN))
+            router.tell(SignalAnswered(router.machine._meetings.made, SignalResult.UNKNOWN))
             assert only(AnswerSignal, router.tell(OfferReceived(AttemptId(bytes([number] * 16)), PeerSide()))) != []
-            router.tell(IceFailed(router.machine._attempts_made))
+            router.tell(IceFailed(router.machine._meetings.made))
 
     def test_no_offer_is_answered_where_no_path_is_allowed(self) -> None:
         router = Router()
@@ -582,8 +582,8 @@ class TestDialLimits:
             router.write(number)
             if len(only(Dial, router.log)) > failed:
                 failed += 1
-                router.tell(DialFailed(router.machine._attempts_made))
-            router.tell(SignalAnswered(router.machine._attempts_made, SignalResult.UNKNOWN))
+                router.tell(DialFailed(router.machine._meetings.made))
+            router.tell(SignalAnswered(router.machine._meetings.made, SignalResult.UNKNOWN))
             router.wait(2)
         dials = [at for at, action in router.log if isinstance(action, Dial)]
         assert len(dials) == 3
@@ -626,7 +626,7 @@ class TestUpgrades:
     def test_failed_upgrades_become_rarer_and_stop_when_the_chat_is_quiet(self) -> None:
         router = self.relayed()
         for _ in range(3600):
-            router.tell(SignalAnswered(router.machine._attempts_made, SignalResult.UNKNOWN))
+            router.tell(SignalAnswered(router.machine._meetings.made, SignalResult.UNKNOWN))
             router.wait(1)
         signals = [at for at, action in router.log if isinstance(action, SendSignal)]
         gaps = [later - earlier for earlier, later in pairwise(signals[1:])]

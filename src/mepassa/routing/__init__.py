@@ -1,7 +1,8 @@
 """Pure path choice: evidence and policy in, actions out (docs/protocol/routing.md).
 
-`machine` decides · `events` the evidence · `actions` what is to be done · `policy` `times` the tables behind it ·
-`addresses` what may be dialled · `outbox` `paths` `attempt` what the machine remembers.
+`machine` decides: `carrying` for the envelopes, `meetings` for the attempts to get a path, `paths` for those that live ·
+`events` the evidence · `actions` what is to be done · `policy` `times` the tables behind it · `addresses` what may be
+dialled · `outbox` `attempt` `upgrade` `knowledge` what is remembered.
 """
 
 from mepassa.routing.actions import (

@@ -212,29 +212,14 @@ class HomeReturned:
     """The recipient's home can be reached again, as far as is known."""
 
 
-Event = (
-    EnvelopeQueued
-    | EnvelopeDone
-    | SendByServer
-    | SendAcknowledged
-    | SendFailed
-    | DepositAnswered
-    | EnvelopeReceived
-    | PathOpened
-    | PathMeasured
-    | PathClosed
-    | SignalAnswered
-    | AnswerReceived
-    | OfferReceived
-    | DialFailed
-    | IceFailed
-    | AddressesLearnt
-    | PresenceAnswered
-    | ChatOpened
-    | ChatClosed
-    | PolicyChanged
-    | PathsAllowed
-    | OwnNatLearnt
-    | NetworkChanged
-    | HomeReturned
+EnvelopeEvent = (
+    EnvelopeQueued | EnvelopeDone | SendByServer | SendAcknowledged | SendFailed | DepositAnswered | EnvelopeReceived
 )
+PathEvent = PathOpened | PathMeasured | PathClosed
+MeetingEvent = (
+    SignalAnswered | AnswerReceived | OfferReceived | DialFailed | IceFailed | AddressesLearnt | PresenceAnswered
+)
+Circumstance = ChatOpened | ChatClosed | PolicyChanged | PathsAllowed | OwnNatLearnt | NetworkChanged | HomeReturned
+"""What the person or the network changed."""
+
+Event = EnvelopeEvent | PathEvent | MeetingEvent | Circumstance

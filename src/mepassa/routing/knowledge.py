@@ -69,6 +69,10 @@ class Knowledge:
     def relay(self) -> bool:
         return self.accepts(RouteKind.RELAYED)
 
+    @property
+    def some_path(self) -> bool:
+        return self.direct or self.relay
+
     # --- the other side ----------------------------------------------------------------------------------------------
 
     def heard(self) -> None:

@@ -29,6 +29,10 @@ class Item:
     """Why the last deposit did not work."""
     reported: Waiting | None = None
 
+    def is_awaited(self, now: float) -> bool:
+        """A path has it and still has time to acknowledge it."""
+        return any(until > now for until in self.in_flight.values())
+
     @property
     def is_stored_only(self) -> bool:
         return self.by_server or self.kind is EnvelopeKind.REQUEST
