@@ -204,6 +204,11 @@ const commands = {
     return { digits: print.displayableFingerprint().toString(), scannable: encode(print.scannableFingerprint().toBuffer()) };
   },
 
+  async compare_fingerprints({ own, scanned }) {
+    const [ours, theirs] = [own, scanned].map((code) => signal.ScannableFingerprint._fromBuffer(decode(code)));
+    return { yes: ours.compare(theirs) };
+  },
+
   async sign({ id, message }) { return { signature: encode(find(id).identities.key.sign(decode(message))) }; },
 
   async verify({ key, message, signature }) { return { yes: publicKey(key).verify(decode(message), decode(signature)) }; },
