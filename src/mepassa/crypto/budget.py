@@ -16,12 +16,12 @@ as an honest one."""
 
 
 class WorkBudget:
-    """Counts down. `double_ratchet` and `spqr` are the derivations still allowed; `spent` counts both."""
+    """Counts down. `double_ratchet`, `spqr` and `sender_key` are the derivations still allowed; `spent` counts all."""
 
-    __slots__ = ("double_ratchet", "spent", "spqr")
+    __slots__ = ("double_ratchet", "sender_key", "spent", "spqr")
 
     def __init__(self, derivations: int) -> None:
-        self.double_ratchet = self.spqr = derivations
+        self.double_ratchet = self.spqr = self.sender_key = derivations
         self.spent = 0
 
     def spend_double_ratchet(self, derivations: int) -> None:
@@ -36,4 +36,11 @@ class WorkBudget:
         if derivations > self.spqr:
             raise WorkBudgetError
         self.spqr -= derivations
+        self.spent += derivations
+
+    def spend_sender_key(self, derivations: int) -> None:
+        """Raises `WorkBudgetError` before the work is done. Only a proven signature asks for it, of a member."""
+        if derivations > self.sender_key:
+            raise WorkBudgetError
+        self.sender_key -= derivations
         self.spent += derivations

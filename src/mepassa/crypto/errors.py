@@ -9,8 +9,11 @@ DecryptionError (model)          the bytes from outside do not open; nothing has
 ├── WorkBudgetError              the envelope has used up the work it may cause
 ├── SpqrError                    the post-quantum ratchet refuses (also: its field is absent)
 ├── PrekeyMissingError           names a prekey that is not there
+├── SenderKeyMissingError        no sender key was distributed that opens it
 └── NoOpeningSessionError        no session opens it
 LocalError (model)
+├── SenderKeyUsedUpError         our sender key has no iteration left
+├── ForeignSenderKeyError        somebody else's sender key cannot send
 └── CorruptRecordError           a saved state is not what we wrote
 """
 
@@ -51,6 +54,18 @@ class PrekeyMissingError(DecryptionError):
 
 class NoOpeningSessionError(DecryptionError):
     sentence = "No session opens this message."
+
+
+class SenderKeyMissingError(DecryptionError):
+    sentence = "The key for this group message has not arrived yet."
+
+
+class SenderKeyUsedUpError(LocalError):
+    sentence = "This group's sending key can send no more; a new one has to be distributed first."
+
+
+class ForeignSenderKeyError(LocalError):
+    sentence = "Only whoever made a sender key can send with it."
 
 
 class CorruptRecordError(LocalError):

@@ -6,8 +6,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X
 
 from mepassa.crypto.errors import CorruptRecordError, InvalidKeyError
 from mepassa.crypto.primitives import RandomBytes
-from mepassa.identity.curve import EC_TYPE, check_ec_public, is_torsion_free
-from mepassa.identity.device_key import IdentityKeyPair
+from mepassa.identity.curve import EC_TYPE, check_ec_public, is_torsion_free, montgomery_from_edwards
+from mepassa.identity.device_key import IdentityKeyPair, sign_xeddsa, signing_secret
 from mepassa.model.errors import MalformedError
 
 EC_PUBLIC_BYTES = 33
@@ -69,6 +69,39 @@ class EcKeyPair:
 
     def __repr__(self) -> str:
         return f"EcKeyPair({self.public[1:5].hex()}…)"
+
+
+class SigningKeyPair:
+    """Signs a sender key's messages (XEdDSA), immutable: `seed` 32 bytes of Ed25519, `public` 33 bytes."""
+
+    __slots__ = ("_secret", "public", "seed")
+
+    def __init__(self, seed: bytes, public: bytes | None = None) -> None:
+        """`public` only from `saved`."""
+        if len(seed) != EC_PRIVATE_BYTES:
+            raise CorruptRecordError
+        self.seed = seed
+        self._secret = b"" if public is not None else signing_secret(seed)
+        self.public = public or bytes((EC_TYPE,)) + montgomery_from_edwards(self._secret[32:])
+
+    @classmethod
+    def generate(cls, random: RandomBytes) -> Self:
+        return cls(random(EC_PRIVATE_BYTES))
+
+    @classmethod
+    def saved(cls, seed: bytes, public: bytes) -> Self:
+        """From our own record, which holds both halves; the seed is loaded when it first signs."""
+        if len(public) != EC_PUBLIC_BYTES:
+            raise CorruptRecordError
+        return cls(seed, public)
+
+    def sign(self, message: bytes) -> bytes:
+        """64 bytes."""
+        self._secret = self._secret or signing_secret(self.seed)
+        return sign_xeddsa(self._secret, message)
+
+    def __repr__(self) -> str:
+        return f"SigningKeyPair({self.public[1:5].hex()}…)"
 
 
 def agree(identity: IdentityKeyPair, public: bytes) -> bytes:

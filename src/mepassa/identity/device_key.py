@@ -2,21 +2,29 @@
 
 import hashlib
 import os
+from functools import lru_cache
 from typing import Self
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
+from nacl import bindings
+from nacl.exceptions import CryptoError
 
 from mepassa.identity.curve import EC_TYPE, check_ec_public, edwards_from_montgomery
 from mepassa.model.errors import InvalidInputError, MalformedError, SignatureError
 from mepassa.model.keys import IdentityKey
 from mepassa.model.secret import SecretBytes
 
+EDWARDS_KEYS_REMEMBERED = 1_024
+"""Public keys whose Edwards form is kept: finding it costs a third of a verification, and the same few keys sign all the
+time (sender keys with every message)."""
+
 
 def check_identity_key(raw: bytes) -> IdentityKey:
     """Raises `MalformedError` unless `raw` is `05` + a canonical u-coordinate that is not of low order."""
     return IdentityKey(check_ec_public(raw))
+
+
+# libsodium, not OpenSSL: it signs and verifies Ed25519 in half the time.
 
 
 def verify_xeddsa(key: IdentityKey, message: bytes, signature: bytes) -> None:
@@ -25,14 +33,32 @@ def verify_xeddsa(key: IdentityKey, message: bytes, signature: bytes) -> None:
     Raises `SignatureError`, also for keys that `check_identity_key` refuses.
     """
     try:
-        check_ec_public(key.raw)
         if len(signature) != 64:
             raise SignatureError
-        edwards = edwards_from_montgomery(key.raw[1:], signature[63] & 0x80)
+        edwards = _edwards_form(key.raw, signature[63] & 0x80)
         stripped = signature[:63] + bytes([signature[63] & 0x7F])
-        Ed25519PublicKey.from_public_bytes(edwards).verify(stripped, message)
-    except (InvalidSignature, ValueError, MalformedError) as error:
+        bindings.crypto_sign_open(stripped + message, edwards)
+    except (CryptoError, ValueError, MalformedError) as error:
         raise SignatureError from error
+
+
+@lru_cache(EDWARDS_KEYS_REMEMBERED)
+def _edwards_form(raw: bytes, sign_bit: int) -> bytes:
+    """Nothing secret, and nothing that changes. Raises `MalformedError`, which is not remembered."""
+    check_ec_public(raw)
+    return edwards_from_montgomery(raw[1:], sign_bit)
+
+
+def signing_secret(seed: bytes) -> bytes:
+    """What `sign_xeddsa` takes, 64 bytes: the 32-byte seed, then the Ed25519 public key."""
+    return bindings.crypto_sign_seed_keypair(seed)[1]
+
+
+def sign_xeddsa(secret: bytes, message: bytes) -> bytes:
+    """XEdDSA over exactly `message`, 64 bytes: stock Ed25519, then the sign of the Edwards key in the top bit."""
+    signature = bytearray(bindings.crypto_sign(message, secret)[:64])
+    signature[63] |= secret[63] & 0x80
+    return bytes(signature)
 
 
 class IdentityKeyPair:
@@ -55,10 +81,7 @@ class IdentityKeyPair:
     def sign(self, message: bytes) -> bytes:
         """XEdDSA over exactly `message`, 64 bytes. Ours begin with a label (`labelled`); Signal's formats are raw."""
         # Made here: a key pair is read for every message, and hardly ever signs.
-        signing = Ed25519PrivateKey.from_private_bytes(self.seed.expose())
-        signature = bytearray(signing.sign(message))
-        signature[63] |= signing.public_key().public_bytes_raw()[31] & 0x80
-        return bytes(signature)
+        return sign_xeddsa(signing_secret(self.seed.expose()), message)
 
     def agree(self, public: bytes) -> bytes:
         """The X25519 secret with a 33-byte public key, 32 bytes. Raises `MalformedError` for an improper key."""

@@ -90,6 +90,23 @@ class MessageId(FixedBytes):
     SIZE = 16
 
 
+class DistributionId(FixedBytes):
+    """Names one sender key of every member of a group, 16 bytes. Ours are version 4 UUIDs: an older official wrapper takes
+    no others."""
+
+    __slots__ = ()
+    SIZE = 16
+
+    @classmethod
+    def from_random(cls, random: bytes) -> Self:
+        """A version 4 UUID of 16 random bytes (RFC 9562 §5.4)."""
+        return cls(UUID(bytes=random, version=4).bytes)
+
+    @property
+    def uuid(self) -> UUID:
+        return UUID(bytes=self.raw)
+
+
 class AttemptId(FixedBytes):
     """16 random bytes naming one attempt of two devices to meet."""
 
