@@ -12,8 +12,9 @@ from mepassa.server.relay.allocation import FiveTuple
 from mepassa.server.relay.config import RelayConfig
 from mepassa.server.relay.counters import RelayCounters
 from mepassa.server.relay.credentials import key_of
-from mepassa.server.relay.machine import CloseRelay, OpenRelay, Output, ToClient, ToPeer, TurnServer
+from mepassa.server.relay.machine import TurnServer
 from mepassa.server.relay.nonces import Nonces
+from mepassa.server.relay.outputs import CloseRelay, OpenRelay, Output, ToClient, ToPeer
 from mepassa.server.relay.peers import PeerRules
 from mepassa.testing import VirtualClock
 from mepassa.wire.stun import (
@@ -199,13 +200,26 @@ class TestAllocations:
         assert code_of(decode_message(answer.data)) == 508
         assert code_of(client.ask(Method.ALLOCATE, UDP)) == 0
 
+    def test_what_has_ended_is_closed_even_when_the_request_that_found_it_is_refused(self) -> None:
+        lab = Lab(nonce_s=6000)
+        ana, bruno = lab.client(), lab.client(port=1001, name="bruno")
+        ana.allocate()
+        bruno.allocate()
+        lab.clock.advance(601)  # past the lifetime, before the timer
+        outputs = ana.put(ana.talk.request(Method.ALLOCATE, RequestedTransport(6)))
+        closed = {each.five_tuple for each in outputs if isinstance(each, CloseRelay)}
+        assert closed == {ana.five_tuple, bruno.five_tuple}
+        (answer,) = [each for each in outputs if isinstance(each, ToClient)]
+        assert code_of(ana.talk.receive(answer.data)) == 442
+        assert lab.counters.allocations_live == 0
+
     def test_deleted_allocations_leave_no_timers_behind(self) -> None:
         lab = Lab()
         for port in range(1000, 1300):
             client = lab.client(port=port)
             client.allocate()
             client.ask(Method.REFRESH, Lifetime(0))
-        assert len(lab.server._expiries) < 100
+        assert len(lab.server._table._expiries) < 100
 
 
 class TestRefusals:

@@ -1,7 +1,8 @@
 """The blind relay: STUN and TURN (RFC 8489, RFC 8656; docs/protocol/relay.md).
 
-`role` starts and stops it · `machine` is the protocol without sockets · `allocation` what it remembers · `peers` to whom
-it relays · `nonces` `credentials` who may use it · `udp` `tcp` the sockets · `config` `counters`.
+`role` starts and stops it · `machine` is the protocol without sockets: `requests` who may have what, `relaying` data
+through it, `allocations` `allocation` what it remembers, `outputs` what it asks of its shell · `peers` to whom it relays ·
+`nonces` `credentials` who may use it · `udp` `tcp` the sockets · `config` `counters`.
 """
 
 from mepassa.server.relay.config import RelayConfig, RelayFacts

@@ -1,7 +1,10 @@
 """What the relay remembers of one client: its allocation with permissions and channel bindings (RFC 8656 §2, §9, §12)."""
 
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, ip_address
 from typing import NamedTuple
+
+from mepassa.wire.stun import Endpoint, Message
 
 Sockaddr = tuple[str, int]
 """Literal address and port, as sockets give them: the hot path compares these without parsing."""
@@ -14,6 +17,16 @@ class FiveTuple(NamedTuple):
     """"udp" or "tcp"."""
     client: Sockaddr
     server: Sockaddr
+
+
+@dataclass(frozen=True, slots=True)
+class SignedRequest:
+    """A request whose sender has shown that it knows the key of `username`."""
+
+    message: Message
+    five_tuple: FiveTuple
+    username: str
+    key: bytes
 
 
 @dataclass(slots=True)
@@ -52,3 +65,11 @@ class Allocation:
         self.permissions = {host: until for host, until in self.permissions.items() if until > now}
         self.channels = {number: bound for number, bound in self.channels.items() if bound[1] > now}
         self.numbers = {peer: number for number, (peer, _until) in self.channels.items()}
+
+
+def endpoint_of(address: Sockaddr) -> Endpoint:
+    """As STUN attributes have it; a mapped IPv4 address is IPv4."""
+    parsed = ip_address(address[0])
+    if not isinstance(parsed, IPv4Address) and parsed.ipv4_mapped is not None:
+        return parsed.ipv4_mapped, address[1]
+    return parsed, address[1]

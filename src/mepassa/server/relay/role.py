@@ -18,8 +18,9 @@ from mepassa.server.relay.allocation import FiveTuple, Sockaddr
 from mepassa.server.relay.config import RelayConfig, RelayFacts
 from mepassa.server.relay.counters import RelayCounters
 from mepassa.server.relay.credentials import RelayCredentials, key_of, make_credentials
-from mepassa.server.relay.machine import CloseRelay, OpenRelay, Output, ToClient, ToPeer, TurnServer
+from mepassa.server.relay.machine import TurnServer
 from mepassa.server.relay.nonces import KEY_BYTES, Nonces
+from mepassa.server.relay.outputs import CloseRelay, OpenRelay, Output, ToClient, ToPeer
 from mepassa.server.relay.peers import PeerRules, own_address_check
 from mepassa.server.relay.tcp import TcpClient
 from mepassa.server.relay.udp import UdpPort, bound_socket
