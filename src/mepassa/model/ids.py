@@ -127,6 +127,9 @@ DeviceId = Annotated[int, msgspec.Meta(ge=1, le=127)]
 Timestamp = NewType("Timestamp", int)
 """Unix milliseconds, UTC, wall clock. Monotonic seconds are a bare `float` named `now`."""
 
+NEVER = Timestamp(0)
+"""A time that has not come yet."""
+
 
 class Address(msgspec.Struct, frozen=True, array_like=True, order=True):
     """One device of one account: what every message is addressed to."""
