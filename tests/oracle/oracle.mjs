@@ -2,6 +2,7 @@
 // requests and an array of answers, carried out in their order. The package to run is named on the command line.
 // A black box for tests only. Bytes travel as base64; an error comes back as {"error", "code"}.
 import { createInterface } from 'node:readline';
+import { groupCommands } from './groups.mjs';
 
 const signal = await import(process.argv[2]);
 
@@ -213,6 +214,8 @@ const commands = {
 
   async verify({ key, message, signature }) { return { yes: publicKey(key).verify(decode(message), decode(signature)) }; },
 };
+
+Object.assign(commands, groupCommands({ signal, find, encode, decode, address, publicKey }));
 
 async function carryOut(request) {
   try {
