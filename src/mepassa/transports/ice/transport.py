@@ -55,22 +55,9 @@ class IceTransport:
         or `HelloRefusedError`; everything of the attempt is closed then, on cancellation and after `stop()`.
         """
         client = is_controlling(self._identity.own, peer)
-        try:
-            path = await attempt.connect(
-                RemoteSide.from_signal(remote), controlling=client, deadline_s=deadline_s, hold_relay_s=hold_relay_s
-            )
-            stream = QuicSession(
-                path,
-                certificate=self._certificate,
-                pinned_sha256=remote.quic_certificate_sha256 if client else None,
-            )
-            await stream.open()
-            if self._stopped:
-                await stream.close()
-                raise LinkLostError
-        except BaseException:
-            await attempt.close()
-            raise
+        path, stream = await self._open_stream(
+            attempt, remote, client=client, deadline_s=deadline_s, hold_relay_s=hold_relay_s
+        )
         link = LinkSession(
             stream,
             role=LinkRole.DIALLER if client else LinkRole.LISTENER,
@@ -90,6 +77,28 @@ class IceTransport:
             await asyncio.wait({task})
             raise
         return link
+
+    async def _open_stream(
+        self, attempt: IceAttempt, remote: Signal, *, client: bool, deadline_s: float, hold_relay_s: float | None
+    ) -> tuple[IcePath, QuicSession]:
+        """ICE's path and QUIC's stream on it; whatever goes wrong, nothing of the attempt is left."""
+        try:
+            path = await attempt.connect(
+                RemoteSide.from_signal(remote), controlling=client, deadline_s=deadline_s, hold_relay_s=hold_relay_s
+            )
+            stream = QuicSession(
+                path,
+                certificate=self._certificate,
+                pinned_sha256=remote.quic_certificate_sha256 if client else None,
+            )
+            await stream.open()
+            if self._stopped:
+                await stream.close()
+                raise LinkLostError
+        except BaseException:
+            await attempt.close()
+            raise
+        return path, stream
 
     async def end_paths(self, kind: RouteKind, how: How) -> None:
         """`PUT /paths`: `close` says bye; `silence` swallows all bytes both ways, acknowledgements of QUIC and checks of
