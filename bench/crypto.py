@@ -4,6 +4,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 
+from bench import crypto_groups
 from bench.figure import Figure
 from mepassa.identity import IdentityKeyPair, RootKey
 from mepassa.model.envelope import SealedEnvelope
@@ -109,6 +110,7 @@ def run() -> Iterator[Figure]:
     yield Figure(figure="setup", value=1000 / _rate(lambda: _set_up(ana, bruno), 50), unit="ms")
     yield from _sealing(ana, bruno)
     yield from _jumps()
+    yield from crypto_groups.run()
 
 
 def _set_up(ana: _Device, bruno: _Device) -> None:
