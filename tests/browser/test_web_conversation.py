@@ -98,13 +98,13 @@ def test_a_text_over_the_limit_is_told_in_words_and_not_sent(open_page: OpenPage
     open_chat(page, "Bia")
     field = page.get_by_label("Mensagem para")
     field.fill("é" * 8_193)
-    expect(page.get_by_text("passa 2 bytes do limite de 16.384")).to_be_visible()
+    expect(page.get_by_text("tire cerca de 2 letras")).to_be_visible()
     expect(page.get_by_role("button", name="Enviar", exact=True)).to_be_disabled()
     field.fill("é" * 8_192)
     expect(page.get_by_role("button", name="Enviar", exact=True)).to_be_enabled()
     open_chat(page, "Marina")
     page.get_by_label("Mensagem para").fill("a" * 2_049)
-    expect(page.get_by_text("passa 1 bytes do limite de 2.048")).to_be_visible()
+    expect(page.get_by_text("Comprida demais por uma letra.")).to_be_visible()
 
 
 def test_a_dropped_socket_resumes_where_it_was(open_page: OpenPage, recorded: Any) -> None:
@@ -173,7 +173,7 @@ def test_the_path_pill_follows_the_live_path(open_page: OpenPage, recorded: Any)
     pill = page.get_by_role("button", name=re.compile("Abrir detalhes"))
     expect(pill).to_have_text("Caminho direto· 11 ms")
     recorded.ask("/dev/event", {"type": "path", "chat_id": BIA, "path": {"kind": "relayed", "rtt_ms": 80.4}})
-    expect(pill).to_have_text("Por relay· 80 ms")
+    expect(pill).to_have_text("Pela ponte· 80 ms")
     recorded.ask("/dev/event", {"type": "path", "chat_id": BIA, "path": None})
     expect(pill).to_have_text("Sem caminho agora")
 

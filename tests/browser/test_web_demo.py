@@ -75,12 +75,12 @@ def test_axe_finds_nothing_on_the_demo_page(open_url: OpenPage, recorded_demo: A
 
 def test_a_demo_that_stopped_says_so(open_url: OpenPage, recorded_demo: Any) -> None:
     page = open_url(recorded_demo.url)
-    expect(page.get_by_role("switch", name="Relay")).to_be_enabled()
+    expect(page.get_by_role("switch", name="Ponte")).to_be_enabled()
     page.route(
         re.compile("/api/demo/switch"),
         lambda route: route.fulfill(
             status=409, json={"error": {"code": "ConflictError", "message": "", "field": None}}
         ),
     )
-    page.get_by_role("switch", name="Relay").click()
+    page.get_by_role("switch", name="Ponte").click()
     expect(page.get_by_role("alert")).to_contain_text("não combina")

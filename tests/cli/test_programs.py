@@ -156,7 +156,7 @@ async def test_an_init_that_fails_says_what_to_do_and_leaves_no_trace(tmp_path: 
     folder, late = tmp_path / "ana", shifted_clock(tmp_path / "clock", 3600)
     for url, more, environment, said in (
         (NOBODY_LISTENS, (), {}, "home server cannot be reached"),
-        (NOBODY_LISTENS, (), PT, "servidor-casa não responde"),
+        (NOBODY_LISTENS, (), PT, "O servidor não responde"),
         (home.url, (), late, "clock is about 60 minutes ahead"),
         ("http://192.0.2.1", (), {}, "Plain http"),
         ("home.example", (), {}, "https://HOST"),
@@ -278,15 +278,15 @@ async def test_a_node_goes_on_without_its_home_says_so_and_logs_in_when_it_is_ba
         assert (await node.get("/me"))["home"]["error"]["code"] == "HomeUnreachableError"
         data = ("--data", str(node.data))
         words, palavras = await mepassa("status", *data), await mepassa("status", *data, environment=PT)
-        assert "home away" in words.out
+        assert "server not reachable" in words.out
         assert "The home server cannot be reached; check the network" in words.out
-        assert "casa fora do ar" in palavras.out
-        assert "O servidor-casa não responde" in palavras.out
+        assert "sem contato com o servidor" in palavras.out
+        assert "O servidor não responde" in palavras.out
         assert words.code == palavras.code == 0
         examined = await mepassa("doctor", *data)
         assert examined.code == 1
         assert "The home server cannot be reached" in examined.out
-        assert "A casa não responde" in (await mepassa("doctor", *data, environment=PT)).out
+        assert "O servidor não responde, ou não deixa" in (await mepassa("doctor", *data, environment=PT)).out
         link = f"{home.url}/i#" + "A" * 40
         assert "not of the expected form" in one_sentence(await mepassa("add", link, *data))
         invited = json.loads((await mepassa("invite", "--json", *data)).out)  # made here, told to the home later

@@ -167,7 +167,7 @@ class Recorded:
     async def add(self, request: web.Request) -> web.Response:
         asked = await body(request, api.AddContact)
         if not asked.link or "velho" in asked.link:
-            return told("TokenRefusedError", "The home did not accept the token for this account.", 403, "link")
+            return told("TokenRefusedError", "The server did not accept the token for this account.", 403, "link")
         policy = Policy.AUTO if asked.direct else Policy.HIDE_MY_IP
         chat_id = made_id("added", asked.link)
         new = api.Chat(chat_id, "Beto", made_id("Beto", asked.link), ChatState.REQUESTED, 0, None, policy)

@@ -20,7 +20,7 @@ WORDS: dict[str, tuple[str, str]] = {
         "The saved keys of the chat with {name} were damaged. They are set up anew; what did not open is asked for again.",
     ),
     "state_rolled_back": (
-        "Os dados deste computador são uma cópia antiga. As conversas são refeitas antes de enviar; não há o que fazer.",
+        "Os dados deste computador são uma cópia antiga. As conversas estão sendo refeitas antes de enviar; não há o que fazer.",
         "This computer's data is an older copy. Chats are set up anew before anything is sent; nothing is to be done.",
     ),
 }

@@ -8,11 +8,11 @@ from typing import Any
 from mepassa.cli.local_api import ApiError, LocalApi
 from mepassa.cli.place import DataFolder
 from mepassa.cli.speech import pick, say, say_error
-from mepassa.cli.talk import describe_status, find_chat, line_of, talk
+from mepassa.cli.talk import Who, describe_status, find_chat, line_of, talk
 from mepassa.model.errors import MepassaError
 
 
-def chat(who: str, *, data: DataFolder = None) -> None:
+def chat(who: Who, *, data: DataFolder = None) -> None:
     """Talk to one contact: type a line, press Enter; Ctrl-D leaves."""
 
     async def work(api: LocalApi) -> None:

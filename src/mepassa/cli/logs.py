@@ -3,9 +3,12 @@
 import json
 import logging
 import sys
-from typing import Literal
+from typing import Annotated, Literal
+
+from mepassa.cli.help import option
 
 LogLevel = Literal["error", "warning", "info", "debug"]
+LogTo = Annotated[LogLevel, option("O que vai para o stderr.", "What goes to stderr.")]
 
 MAX_FOREIGN_CHARS = 120
 """Of what a library says: its own words, unformatted."""

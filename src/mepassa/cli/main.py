@@ -6,8 +6,9 @@ from importlib.metadata import version
 
 from cyclopts import App, CycloptsError
 
+from mepassa.cli.help import new_app
 from mepassa.cli.place import UsageError
-from mepassa.cli.speech import say_error
+from mepassa.cli.speech import pick, say_error
 from mepassa.model.errors import LocalError, MepassaError
 
 OK, FAILED, WRONG_USAGE = 0, 1, 2
@@ -23,34 +24,63 @@ class SystemRefusedError(LocalError):
         super().__init__(f"The system refused: {error.strerror or type(error).__name__}{where}.")
 
 
-COMMANDS = {
-    "init": ("mepassa.cli.node:init", "Create your account on a home server, in this folder."),
-    "run": ("mepassa.cli.node:run", "Run this folder's node in the foreground."),
-    "open": ("mepassa.cli.talk:open_page", "Open the page in the browser."),
-    "invite": ("mepassa.cli.talk:invite", "Make a link or a QR code with which others can add you."),
-    "add": ("mepassa.cli.talk:add", "Add a contact by their link."),
-    "accept": ("mepassa.cli.talk:accept", "Accept someone's request."),
-    "send": ("mepassa.cli.talk:send", "Send a text."),
-    "chat": ("mepassa.cli.chat:chat", "Talk to one contact in the terminal."),
-    "listen": ("mepassa.cli.talk:listen", "Print what happens, as it happens."),
-    "status": ("mepassa.cli.talk:status", "This node, its home, its contacts and live paths."),
-    "doctor": ("mepassa.cli.talk:doctor", "Look at the network, the home and the clock; say what to do."),
-    "serve": ("mepassa.cli.serve:serve", "Run a home server."),
-    "demo": ("mepassa.cli.demo.command:demo", "A home and two nodes on this machine: see each route."),
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "init": (
+        "mepassa.cli.node:init",
+        "Cria sua conta num servidor, nesta pasta.",
+        "Create your account on a home server, in this folder.",
+    ),
+    "run": (
+        "mepassa.cli.node:run",
+        "Roda o MePassa desta pasta, até Ctrl-C.",
+        "Run this folder's MePassa, until Ctrl-C.",
+    ),
+    "open": ("mepassa.cli.talk:open_page", "Abre a página no navegador.", "Open the page in the browser."),
+    "invite": (
+        "mepassa.cli.talk:invite",
+        "Cria um link ou um código QR para convidar alguém.",
+        "Make a link or a QR code to invite somebody.",
+    ),
+    "add": ("mepassa.cli.talk:add", "Adiciona um contato pelo link dele.", "Add a contact by their link."),
+    "accept": ("mepassa.cli.talk:accept", "Aceita o pedido de alguém.", "Accept somebody's request."),
+    "send": ("mepassa.cli.talk:send", "Envia uma mensagem.", "Send a message."),
+    "chat": ("mepassa.cli.chat:chat", "Conversa com um contato no terminal.", "Talk to one contact in the terminal."),
+    "listen": (
+        "mepassa.cli.talk:listen",
+        "Mostra o que acontece, na hora em que acontece.",
+        "Print what happens, as it happens.",
+    ),
+    "status": (
+        "mepassa.cli.talk:status",
+        "Sua conta, seu servidor, seus contatos e os caminhos de agora.",
+        "Your account, your server, your contacts and live paths.",
+    ),
+    "doctor": (
+        "mepassa.cli.talk:doctor",
+        "Examina rede, servidor e relógio; diz o que fazer.",
+        "Look at network, server and clock; say what to do.",
+    ),
+    "serve": ("mepassa.cli.serve:serve", "Roda um servidor do MePassa.", "Run a home server."),
+    "demo": (
+        "mepassa.cli.demo.command:demo",
+        "Um servidor e dois aparelhos neste computador: veja cada rota.",
+        "A server and two devices on this machine: see each route.",
+    ),
 }
-"""name -> (where it is, its line in the help). The module loads only when the command is used."""
+"""name -> (where it is, its line in the help in both languages). The module loads only when the command is used."""
 
 
 def app() -> App:
-    made = App(
+    made = new_app(
         name="mepassa",
-        help="A messenger where most messages never touch a server.",
+        about=pick(
+            "Um mensageiro em que quase nenhuma mensagem passa por um servidor.",
+            "A messenger where most messages never touch a server.",
+        ),
         version=version("mepassa"),
-        help_format="plaintext",
-        result_action="return_value",
     )
-    for name, (target, line) in COMMANDS.items():
-        made.command(target, name=name, help=line)
+    for name, (target, pt, en) in COMMANDS.items():
+        made.command(target, name=name, help=pick(pt, en))
     return made
 
 

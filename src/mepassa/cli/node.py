@@ -8,25 +8,40 @@ from getpass import getpass
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
-from mepassa.cli.logs import LogLevel, log_to_stderr
+from mepassa.cli.help import JsonReady, flag, option
+from mepassa.cli.logs import LogTo, log_to_stderr
 from mepassa.cli.place import DataFolder, UsageError, folder_of, host_and_port
 from mepassa.cli.speech import pick, say
 from mepassa.model.errors import InvalidInputError
 from mepassa.model.secret import SecretBytes
 
-Flag = Parameter(negative="")
-
 
 def init(
     *,
-    home: Annotated[str, Parameter(help="The home server's address, as its host gave it to you.")],
-    name: Annotated[str, Parameter(help="What your contacts will see.")],
-    invite: Annotated[str | None, Parameter(help="The code that the home's host gave you.")] = None,
-    passphrase_file: Annotated[Path | None, Parameter(help="First line: a passphrase for the database.")] = None,
-    no_passphrase: Annotated[bool, Flag] = False,
-    insecure_home: Annotated[bool, Parameter(negative="", help="Allow http:// to another machine. For tests.")] = False,
+    home: Annotated[
+        str,
+        option(
+            "O endereço do servidor, como quem cuida dele passou para você.",
+            "The home server's address, as whoever runs it gave it to you.",
+        ),
+    ],
+    name: Annotated[str, option("O nome que seus contatos vão ver.", "What your contacts will see.")],
+    invite: Annotated[
+        str | None,
+        option("O código que quem cuida do servidor deu a você.", "The code that whoever runs the server gave you."),
+    ] = None,
+    passphrase_file: Annotated[
+        Path | None,
+        option("Primeira linha: uma senha para os dados desta pasta.", "First line: a passphrase for the database."),
+    ] = None,
+    no_passphrase: Annotated[
+        bool,
+        flag("Sem senha: a chave fica ao lado dos dados.", "No passphrase: the key lies beside the data."),
+    ] = False,
+    insecure_home: Annotated[
+        bool,
+        flag("Aceita http:// para outra máquina. Para testes.", "Allow http:// to another machine. For tests."),
+    ] = False,
     data: DataFolder = None,
 ) -> None:
     """Create your account on a home server, in this folder. Prints the recovery phrase once."""
@@ -60,15 +75,27 @@ def init(
 
 def run(
     *,
-    api: Annotated[str, Parameter(help="Where the local API listens.")] = "127.0.0.1:0",
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    api: Annotated[str, option("Onde a API local escuta.", "Where the local API listens.")] = "127.0.0.1:0",
+    as_json: JsonReady = False,
     allow_loopback_paths: Annotated[
-        bool, Parameter(negative="", help="Demo and tests: 127.0.0.1 may be dialled.")
+        bool,
+        flag("Demonstração e testes: aceita discar para 127.0.0.1.", "Demo and tests: 127.0.0.1 may be dialled."),
     ] = False,
-    frame_ancestor: Annotated[str | None, Parameter(help="The one origin that may frame the page.")] = None,
-    bootstrap: Annotated[list[str] | None, Parameter(help="DHT nodes besides the home's (multiaddr).")] = None,
-    passphrase_file: Annotated[Path | None, Parameter(help="First line: the database's passphrase.")] = None,
-    log: Annotated[LogLevel, Parameter(help="What goes to stderr.")] = "warning",
+    frame_ancestor: Annotated[
+        str | None,
+        option("A única origem que pode pôr a página numa moldura.", "The one origin that may frame the page."),
+    ] = None,
+    bootstrap: Annotated[
+        list[str] | None,
+        option(
+            "Nós da DHT além dos do servidor (multiaddr).", "DHT nodes besides the server's (multiaddr).", negative=""
+        ),
+    ] = None,
+    passphrase_file: Annotated[
+        Path | None,
+        option("Primeira linha: a senha dos dados desta pasta.", "First line: the database's passphrase."),
+    ] = None,
+    log: LogTo = "warning",
     data: DataFolder = None,
 ) -> None:
     """Run this folder's node in the foreground, until Ctrl-C."""
@@ -77,7 +104,13 @@ def run(
     log_to_stderr(log)
     host, port = host_and_port(api)
     if host not in {"127.0.0.1", "localhost"}:
-        raise UsageError("The local API listens on this machine only: give --api 127.0.0.1:PORT.", field="api")
+        raise UsageError(
+            pick(
+                "A API local só escuta neste computador: diga --api 127.0.0.1:PORTA.",
+                "The local API listens on this machine only: give --api 127.0.0.1:PORT.",
+            ),
+            field="api",
+        )
     folder = folder_of(data)
     config = NodeConfig(
         data=folder,
@@ -116,7 +149,10 @@ def passphrase_of(file: Path | None, *, ask: bool) -> SecretBytes | None:
         try:
             line = file.read_text().partition("\n")[0]
         except OSError as error:
-            raise InvalidInputError(f"{file} cannot be read: {error.strerror}.", field="passphrase_file") from error
+            raise InvalidInputError(
+                pick(f"Não foi possível ler {file}: {error.strerror}.", f"{file} cannot be read: {error.strerror}."),
+                field="passphrase_file",
+            ) from error
         return SecretBytes(line.encode())
     if ask and sys.stdin.isatty():
         return SecretBytes(getpass(pick("Senha: ", "Passphrase: ")).encode())

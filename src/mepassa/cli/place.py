@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
+from mepassa.cli.help import option
+from mepassa.cli.speech import pick
 from mepassa.model.errors import InvalidInputError
 
 
@@ -19,7 +19,13 @@ def default_folder() -> Path:
     return Path(os.environ.get("XDG_DATA_HOME", home / ".local" / "share")) / "mepassa"
 
 
-DataFolder = Annotated[Path | None, Parameter(help="The folder of this node (default: the system's own place).")]
+DataFolder = Annotated[
+    Path | None,
+    option(
+        "A pasta da conta (sem isto: o lugar próprio do sistema).",
+        "The account's folder (without it: the system's own place).",
+    ),
+]
 
 
 class UsageError(InvalidInputError):
@@ -30,7 +36,7 @@ def host_and_port(text: str) -> tuple[str, int]:
     """ "127.0.0.1:8080" as its two halves. Raises `UsageError`."""
     host, _, port = text.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise UsageError(f"{text} is not HOST:PORT.")
+        raise UsageError(pick(f"{text} não é HOST:PORTA.", f"{text} is not HOST:PORT."))
     return host.strip("[]"), int(port)
 
 

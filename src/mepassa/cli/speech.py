@@ -8,18 +8,18 @@ from mepassa.model.errors import MepassaError
 PORTUGUESE = {
     "NotInitialisedError": "Ainda não há uma conta nesta pasta; crie uma com `mepassa init`.",
     "FolderInUseError": "Outro processo do MePassa usa esta pasta; pare-o primeiro ou escolha outra pasta.",
-    "WrongPassphraseError": "A senha não abre este banco de dados; nada foi alterado. Tente de novo com a senha certa.",
+    "WrongPassphraseError": "A senha não abre os dados desta pasta; nada foi alterado. Tente de novo com a senha certa.",
     "DiskFullError": "O disco está cheio; nada foi perdido. Libere espaço e tente de novo.",
-    "HomeUnreachableError": "O servidor-casa não responde; verifique a rede ou tente de novo mais tarde.",
-    "TokenRefusedError": "A casa não aceitou este convite: ele foi revogado, venceu ou não é dela.",
-    "MailboxFullError": "A caixa de quem recebe está cheia; a mensagem espera aqui e será tentada de novo.",
-    "ClockWrongError": "O relógio deste aparelho está errado por minutos; acerte a hora e tente de novo.",
+    "HomeUnreachableError": "O servidor não responde; confira a internet ou tente de novo mais tarde.",
+    "TokenRefusedError": "O convite não vale mais: venceu, foi cancelado ou já foi usado. Peça um link novo.",
+    "MailboxFullError": "A caixa da pessoa está cheia; a mensagem espera aqui e é tentada de novo.",
+    "ClockWrongError": "O relógio deste computador está errado por minutos; acerte a hora e tente de novo.",
     "PortTakenError": "Outro programa usa esta porta; escolha outra, ou 0 para uma livre.",
-    "PassphraseMissingError": "Este banco de dados tem senha; indique-a com --passphrase-file.",
-    "KeyringLockedError": "O chaveiro do sistema não entrega a chave do banco; destranque-o e tente de novo.",
-    "RegistrationRefusedError": "A casa não aceitou o cadastro; peça um convite a quem a mantém, ou confira o seu.",
-    "LoginRefusedError": "A casa não conhece este aparelho; talvez ele tenha sido removido da conta.",
-    "StateRolledBackError": "Este banco é uma cópia antiga; as conversas estão sendo refeitas antes de enviar algo.",
+    "PassphraseMissingError": "Os dados desta pasta têm senha; indique-a com --passphrase-file.",
+    "KeyringLockedError": "O chaveiro do sistema não entrega a chave dos dados; destranque-o e tente de novo.",
+    "RegistrationRefusedError": "O servidor não aceitou o cadastro; peça um convite a quem cuida dele, ou confira o seu.",
+    "LoginRefusedError": "O servidor não conhece este aparelho; talvez ele tenha sido removido da conta.",
+    "StateRolledBackError": "Os dados deste computador são uma cópia antiga; as conversas estão sendo refeitas antes de enviar algo.",
     "TextTooLongError": "O texto está vazio ou é comprido demais; encurte-o ou divida-o em dois.",
     "UnsupportedError": "Esta versão ainda não faz isso.",
     "NodeNotRunningError": "O MePassa não está rodando nesta pasta; inicie-o com `mepassa run`.",
@@ -27,11 +27,11 @@ PORTUGUESE = {
 """By error class; a class that is not here speaks its own English sentence."""
 
 PORTUGUESE_SENTENCES = {
-    "A home is given as https://HOST or https://HOST:PORT.": (
-        "O endereço de uma casa é https://SERVIDOR ou https://SERVIDOR:PORTA."
+    "A server's address is https://HOST or https://HOST:PORT.": (
+        "O endereço de um servidor é https://NOME ou https://NOME:PORTA."
     ),
-    "Plain http is only for a home on this machine; use https, or --insecure-home if you know why.": (
-        "http só serve para uma casa neste computador; use https, ou --insecure-home se souber por quê."
+    "Plain http is only for a server on this machine; use https, or --insecure-home if you know why.": (
+        "http só serve para um servidor neste computador; use https, ou --insecure-home se souber por quê."
     ),
     "A name is 1 to 64 letters, without line breaks or spaces around it.": (
         "Um nome tem de 1 a 64 letras, sem quebras de linha nem espaços em volta."
@@ -42,12 +42,12 @@ PORTUGUESE_SENTENCES = {
     "This is your own link; give it to somebody else.": "Este é o seu próprio link; passe-o a outra pessoa.",
     "Accept the request before you answer.": "Aceite o pedido antes de responder.",
     "There is no request to accept in this chat.": "Não há pedido para aceitar nesta conversa.",
-    "This contact is blocked.": "Este contato está bloqueado.",
+    "This contact is blocked.": "Esta pessoa está bloqueada.",
     "Hiding your internet address works only with contacts of the same home server yet.": (
-        "Esconder o endereço de internet só funciona, por enquanto, com contatos da mesma casa."
+        "Esconder o endereço de internet só funciona, por enquanto, com contatos do mesmo servidor."
     ),
-    "That home has an address inside a private network; it can't be reached from here.": (
-        "Essa casa fica dentro de uma rede privada; daqui não se chega a ela."
+    "That server has an address inside a private network; it can't be reached from here.": (
+        "Esse servidor fica dentro de uma rede privada; daqui não se chega a ele."
     ),
     "The data folder cannot be written; choose another.": "Não é possível gravar na pasta de dados; escolha outra.",
     "The certificate and its key cannot be used.": "O certificado e a chave dele não podem ser usados.",

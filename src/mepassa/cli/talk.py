@@ -9,10 +9,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
-from cyclopts import Parameter
-
 from mepassa.cli.alarms import alarm
 from mepassa.cli.diagnosis import diagnosis
+from mepassa.cli.help import flag, option
 from mepassa.cli.local_api import LocalApi
 from mepassa.cli.place import DataFolder, folder_of
 from mepassa.cli.speech import in_words, pick, say
@@ -20,7 +19,23 @@ from mepassa.model.errors import NotFoundError
 
 T = TypeVar("T")
 
-JsonFlag = Annotated[bool, Parameter(negative="", help="Print JSON for programs instead of words.")]
+JsonFlag = Annotated[
+    bool,
+    flag("JSON para programas, em vez de palavras.", "JSON for programs instead of words.", name="--json"),
+]
+Who = Annotated[
+    str,
+    option(
+        "O nome do contato, ou o começo do id da conversa.", "The contact's name, or the beginning of the chat's id."
+    ),
+]
+Direct = Annotated[
+    bool,
+    option(
+        "Por caminhos diretos um vê o endereço de internet do outro; --no-direct: só por servidores.",
+        "Direct paths show both internet addresses to each other; --no-direct: only through servers.",
+    ),
+]
 
 
 def talk(data: Path | None, work: Callable[[LocalApi], Awaitable[T]]) -> T:
@@ -49,7 +64,9 @@ async def find_chat(api: LocalApi, who: str) -> dict[str, Any]:
 
 
 def open_page(
-    *, data: DataFolder = None, print_only: Annotated[bool, Parameter(name="--print", negative="")] = False
+    *,
+    data: DataFolder = None,
+    print_only: Annotated[bool, flag("Só mostra o endereço.", "Only show the address.", name="--print")] = False,
 ) -> None:
     """Open the page in the browser (with a one-time code; `--print` shows the address instead)."""
 
@@ -64,9 +81,15 @@ def open_page(
 
 def invite(
     *,
-    qr: Annotated[bool, Parameter(negative="", help="For someone beside you: single use, ten minutes.")] = False,
+    qr: Annotated[
+        bool,
+        flag(
+            "Para quem está do seu lado: serve uma vez, por dez minutos.",
+            "For someone beside you: single use, ten minutes.",
+        ),
+    ] = False,
     data: DataFolder = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Make a link (or a QR code) with which others can add you."""
     made = talk(data, lambda api: api.post("/invites", {"kind": "qr" if qr else "link"}))
@@ -82,11 +105,11 @@ def invite(
 
 
 def add(
-    link: str,
+    link: Annotated[str, option("O link que a pessoa mandou.", "The link that the person sent.")],
     *,
-    direct: Annotated[bool, Parameter(help="Direct paths show both internet addresses to each other.")] = True,
+    direct: Direct = True,
     data: DataFolder = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
+    as_json: JsonFlag = False,
 ) -> None:
     """Add a contact by their link. `--no-direct`: only through servers."""
     chat = talk(data, lambda api: api.post("/contacts", {"link": link, "direct": direct}))
@@ -102,7 +125,7 @@ def add(
     )
 
 
-def accept(who: str, *, direct: bool = True, data: DataFolder = None) -> None:
+def accept(who: Who, *, direct: Direct = True, data: DataFolder = None) -> None:
     """Accept someone's request (`--no-direct`: only through servers)."""
 
     async def work(api: LocalApi) -> str:
@@ -115,12 +138,18 @@ def accept(who: str, *, direct: bool = True, data: DataFolder = None) -> None:
 
 
 def send(
-    who: str,
-    text: str,
+    who: Who,
+    text: Annotated[str, option("O que escrever.", "What to write.")],
     *,
     data: DataFolder = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
-    wait: Annotated[float, Parameter(help="Seconds to wait for the message to leave this device.")] = 15.0,
+    as_json: JsonFlag = False,
+    wait: Annotated[
+        float,
+        option(
+            "Segundos a esperar que a mensagem saia deste aparelho.",
+            "Seconds to wait for the message to leave this device.",
+        ),
+    ] = 15.0,
 ) -> None:
     """Send a text; waits until it has left this device and says by which route."""
 
@@ -143,16 +172,16 @@ def describe_status(message: dict[str, Any]) -> str:
     route = message["route"] or {}
     ways = {
         "direct": pick("direto, de aparelho a aparelho", "directly, device to device"),
-        "relayed": pick("por uma ponte cega", "through a blind relay"),
-        "stored": pick("guardada no servidor até chegar", "kept at the server until it arrives"),
+        "relayed": pick("pela ponte, que só repassa", "by relay, which only passes it on"),
+        "stored": pick("guardada no servidor até chegar", "waiting on the server"),
     }
     stands = {
-        "queued": pick("espera um caminho", "waits for a path"),
+        "queued": pick("esperando para sair", "waiting to leave"),
         "sent": pick("enviada", "sent"),
         "stored": pick("enviada", "sent"),
         "delivered": pick("entregue", "delivered"),
         "read": pick("lida", "read"),
-        "failed": pick("não entregue", "not delivered"),
+        "failed": pick("não chegou", "did not arrive"),
     }
     way = ways.get(route.get("kind", ""))
     return stands[message["status"]] + (f" · {way}" if way else "")
@@ -161,8 +190,11 @@ def describe_status(message: dict[str, Any]) -> str:
 def listen(
     *,
     data: DataFolder = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="")] = False,
-    after: Annotated[int | None, Parameter(help="Resume behind this sequence number.")] = None,
+    as_json: JsonFlag = False,
+    after: Annotated[
+        int | None,
+        option("Continua depois deste número de sequência.", "Resume behind this sequence number."),
+    ] = None,
 ) -> None:
     """Print what happens, as it happens, until interrupted."""
 
@@ -206,8 +238,8 @@ BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u
 """Characters that change the order of others or show nothing at all."""
 
 
-def status(*, data: DataFolder = None, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
-    """Who this node is, whether it reaches its home, and its contacts with their live paths."""
+def status(*, data: DataFolder = None, as_json: JsonFlag = False) -> None:
+    """Who this node is, whether it reaches its server, and its contacts with their live paths."""
 
     async def work(api: LocalApi) -> dict[str, Any]:
         return {"me": await api.get("/me"), "health": await api.get("/health"), "chats": await api.get("/chats")}
@@ -218,27 +250,31 @@ def status(*, data: DataFolder = None, as_json: Annotated[bool, Parameter(name="
         return
     say(f"{found['me']['name']} · {found['me']['account_id']}")
     home, waiting = found["health"]["home"], found["health"]["waiting"]
-    answers = pick("casa ligada", "home connected") if home["connected"] else pick("casa fora do ar", "home away")
+    answers = (
+        pick("servidor conectado", "server connected")
+        if home["connected"]
+        else pick("sem contato com o servidor", "server not reachable")
+    )
     say(f"  {answers}: {home['url']}")
     if waiting:
-        say(pick(f"  {waiting} envelopes esperam para sair", f"  {waiting} envelopes wait to leave"))
+        say(pick(f"  esperando para sair: {waiting}", f"  waiting to leave: {waiting}"))
     for problem in found["health"]["problems"]:
         say(f"  ✗ {in_words(problem['code'], problem['message'])}")
     states = {
         "requested": pick("pedido enviado", "requested"),
         "request": pick("quer conversar", "request"),
         "accepted": pick("contato", "accepted"),
-        "blocked": pick("bloqueado", "blocked"),
+        "blocked": pick("bloqueada", "blocked"),
     }
-    kinds = {"direct": pick("direto", "direct"), "relayed": pick("por uma ponte", "relayed")}
+    kinds = {"direct": pick("direto", "direct"), "relayed": pick("pela ponte", "by relay")}
     for chat in found["chats"]:
         path = chat["path"]
         live = f" · {kinds[path['kind']]}" if path else ""
         say(f"  {printable(chat['name'])} ({states[chat['state']]}, {chat['unread']}){live}")
 
 
-def doctor(*, data: DataFolder = None, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> int:
-    """Look at the network, the home, the clock and the folder; say what is wrong and what to do."""
+def doctor(*, data: DataFolder = None, as_json: JsonFlag = False) -> int:
+    """Look at the network, the server, the clock and the folder; say what is wrong and what to do."""
     found = talk(data, lambda api: api.post("/doctor"))
     if as_json:
         say(json.dumps(found))

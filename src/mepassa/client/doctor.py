@@ -23,12 +23,12 @@ NETWORKS: dict[NatKind, tuple[bool, str, str | None]] = {
     NatKind.UDP_BLOCKED: (
         True,
         "This network blocks UDP: messages take the relay over TCP.",
-        "Direct paths need another network, such as a phone's or a home's.",
+        "Direct paths need another network, such as a phone's.",
     ),
     NatKind.UNKNOWN: (
         False,
-        "What the network allows could not be found out: the home's STUN server is in this same network, or kept silent.",
-        "A home in your own network cannot tell. If yours is elsewhere, ask its host whether its UDP ports are open.",
+        "What the network allows could not be found out: your server is in this same network, or its STUN kept silent.",
+        "A server in your own network cannot tell. If yours is elsewhere, ask its host whether its UDP ports are open.",
     ),
 }
 
@@ -58,15 +58,15 @@ class Doctor:
         try:
             await self.look_at_home()
         except MepassaError as error:
-            advice = "Messages go directly where a path exists; the rest waits here and leaves when the home is back."
+            advice = "Messages go directly where a path exists; the rest waits here and leaves when the server is back."
             return [Check("home", False, error.message, advice)]
         wrong = self.home.clock_error
         clock_sentence = "The clock is right." if wrong is None else wrong.message
         clock_advice = None if wrong is None else "Turn on the system's automatic date and time."
-        online = Check("home", True, "The home answers.")
+        online = Check("home", True, "The server answers.")
         if not self.home.connected:
             reason = "not logged in" if self.home.error is None else self.home.error.message
-            online = Check("home", False, f"The home answers, but does not let this device in: {reason}", None)
+            online = Check("home", False, f"The server answers, but does not let this device in: {reason}", None)
         return [online, Check("clock", wrong is None, clock_sentence, clock_advice)]
 
     async def _network(self) -> list[Check]:
@@ -79,6 +79,6 @@ class Doctor:
         relayed = any(" typ relay" in line for line in lines)
         relay = Check(
             "relay", relayed, "The relay works." if relayed else "No relay can be used now.",
-            None if relayed else "Where no direct path exists, messages are stored at the recipient's home.",
+            None if relayed else "Where no direct path exists, messages are stored at the recipient's server.",
         )  # fmt: skip
         return [Check(f"network_{kind.value}", fine, sentence, advice), relay]

@@ -146,7 +146,7 @@ class UnlistedDeviceError(RemoteError):
 class TokenRefusedError(RemoteError):
     """Wrong, expired or revoked token, or unknown account: deliberately one and the same."""
 
-    sentence = "The home did not accept the token for this account."
+    sentence = "The server did not accept the token for this account."
 
 
 class MailboxFullError(RemoteError):

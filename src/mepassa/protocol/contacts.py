@@ -83,7 +83,7 @@ def check_card(own: OwnAccount, card: Card, *, direct: bool) -> AccountId:
 def check_home_place(own: OwnAccount, home: HomeAddress) -> None:
     """A contact's home is not asked for inside this network, unless our own home is there (docs/protocol/contacts.md)."""
     if is_inside(home) and not is_inside(own.home):
-        raise UnsupportedError("That home has an address inside a private network; it can't be reached from here.")
+        raise UnsupportedError("That server has an address inside a private network; it can't be reached from here.")
 
 
 def check_hidden(own: OwnAccount, home: HomeAddress) -> None:

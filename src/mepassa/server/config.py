@@ -59,7 +59,7 @@ class ServerConfig:
         if unknown := set(self.roles) - set(ROLES):
             raise InvalidInputError(f"There is no role {min(unknown)}; roles are {', '.join(ROLES)}.", field="roles")
         if not self.roles:
-            raise InvalidInputError("A home needs at least one role.", field="roles")
+            raise InvalidInputError("A home server needs at least one role.", field="roles")
         for name, host in (("listen_host", self.bind_host), ("admin_host", self.admin_host)):
             if host is not None and host != "localhost":
                 _check_literal(name, host)

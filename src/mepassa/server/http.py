@@ -77,7 +77,7 @@ def make_app(home: Home | None, well_known: Callable[[], bytes]) -> web.Applicat
         return web.Response(text=INVITE_PAGE, content_type="text/html", headers=INVITE_HEADERS)
 
     async def root(_request: web.Request) -> web.Response:
-        return web.Response(text="This is a MePassa home.\nAqui mora um servidor do MePassa.\n")
+        return web.Response(text="This is a MePassa server.\nEste é um servidor do MePassa.\n")
 
     app = web.Application(client_max_size=1024)
     app.router.add_get(WELL_KNOWN_PATH, document)
@@ -134,7 +134,7 @@ class HttpServer:
             await self._runner.cleanup()
             if error.errno == errno.EADDRINUSE:
                 raise PortTakenError(self._port) from error
-            raise InvalidInputError("The home cannot listen at that address.", field="listen") from error
+            raise InvalidInputError("The server cannot listen at that address.", field="listen") from error
         return int(self._runner.addresses[0][1])
 
     async def stop(self) -> None:

@@ -27,13 +27,13 @@ def check_home_url(url: str) -> str:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise MalformedError("A home's address is written https://HOST or https://HOST:PORT.") from error
+        raise MalformedError("A server's address is https://HOST or https://HOST:PORT.") from error
     host = parts.hostname or ""
     bracketed = f"[{host}]" if ":" in host else host
     plain = f"{parts.scheme}://{bracketed}" + (f":{port}" if port is not None else "")
     ascii_host = host.isascii() and all(letter.isalnum() or letter in "-.:_" for letter in host)
     if parts.scheme not in {"http", "https"} or not host or not ascii_host or plain != url or len(url) > 200:
-        raise MalformedError("A home's address is written https://HOST or https://HOST:PORT.")
+        raise MalformedError("A server's address is https://HOST or https://HOST:PORT.")
     return url
 
 
@@ -71,7 +71,7 @@ def decode_link(text: str) -> Card:
         raise MalformedError("This is not a MePassa contact link.")
     card = decode_card(_unfragment(fragment))
     if shown.lower() != card.home_url:
-        raise MalformedError("This contact link shows another home than it names.")
+        raise MalformedError("This contact link shows another server than it names.")
     return card
 
 

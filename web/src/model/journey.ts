@@ -17,6 +17,7 @@ export function facts(route: Route): { plain: Fact[]; exact: Fact[] } {
   plain.push({ label: t("journey.cipher"), value: t("journey.cipher.value") });
   const exact: Fact[] = [{ label: t("journey.transport"), value: t(`transport.${route.transport}`) }];
   if (route.address_class) exact.push({ label: t("journey.address"), value: t(`address.${route.address_class}`) });
+  if (route.found_by) exact.push({ label: t("journey.met"), value: t(`met.${route.found_by}`) });
   if (route.via) exact.push({ label: t(route.kind === "stored" ? "journey.home" : "journey.relay"), value: route.via });
   if (route.rtt_ms !== null) exact.push({ label: t("journey.rtt"), value: milliseconds(route.rtt_ms) });
   return { plain, exact };

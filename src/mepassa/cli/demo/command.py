@@ -11,25 +11,42 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
-
 from mepassa.cli.demo.page import serving
 from mepassa.cli.demo.show import Show
 from mepassa.cli.demo.stage import Stage
 from mepassa.cli.demo.tour import StepResult
+from mepassa.cli.help import flag, option
 from mepassa.cli.logs import LogLevel
 from mepassa.cli.speech import pick, say
 
 
 def demo(
     *,
-    port: Annotated[int, Parameter(help="Where the demo's page listens (0: a free port).")] = 0,
-    headless: Annotated[bool, Parameter(negative="", help="Only the tour, in the terminal; then stop.")] = False,
+    port: Annotated[
+        int,
+        option(
+            "Onde a página da demonstração escuta (0: uma porta livre).",
+            "Where the demo's page listens (0: a free port).",
+        ),
+    ] = 0,
+    headless: Annotated[
+        bool,
+        flag("Só a visita, no terminal; depois para.", "Only the tour, in the terminal; then stop."),
+    ] = False,
     folder: Annotated[
-        Path | None, Parameter(help="Keep data and logs there (default: a folder that goes away).")
+        Path | None,
+        option(
+            "Guarda dados e registros ali (sem isto: uma pasta que some no fim).",
+            "Keep data and logs there (default: a folder that goes away).",
+        ),
     ] = None,
-    log: Annotated[LogLevel, Parameter(help="How much the programs' logs in that folder say.")] = "warning",
-    as_json: Annotated[bool, Parameter(name="--json", negative="", help="One JSON line a step.")] = False,
+    log: Annotated[
+        LogLevel,
+        option(
+            "Quanto dizem os registros dos programas nessa pasta.", "How much the programs' logs in that folder say."
+        ),
+    ] = "warning",
+    as_json: Annotated[bool, flag("Uma linha de JSON por passo.", "One JSON line a step.", name="--json")] = False,
 ) -> int:
     """A real home server and two real nodes on this machine: see a message take each of the three routes."""
     return asyncio.run(_demo(port, folder, log, headless=headless, as_json=as_json))
@@ -70,7 +87,7 @@ async def _play(show: Show, stopping: asyncio.Event, *, stay: bool) -> int:
         touring = tasks.create_task(show.tour())
         await asyncio.wait({touring, stopped}, return_when=asyncio.FIRST_COMPLETED)
         if stay and not stopped.done():
-            say(pick("Agora é com você: use os interruptores da página. Ctrl-C termina.",
+            say(pick("Agora é com você: mexa nos botões da página. Ctrl-C termina.",
                      "Your turn: use the switches on the page. Ctrl-C ends it."))  # fmt: skip
             await stopped
         for task in (watching, stopped, touring):
@@ -101,18 +118,18 @@ def _say_step(result: StepResult) -> None:
 
 
 SENTENCES = {
-    "start": ("Uma casa e dois aparelhos estão de pé.", "A home and two devices are up."),
-    "contact": ("Ana abriu o convite de Beto.", "Ana opened Beto's invite."),
+    "start": ("Um servidor e dois aparelhos estão ligados.", "A server and two devices are up."),
+    "contact": ("Ana usou o link de Beto.", "Ana used Beto's link."),
     "request": ("A primeira mensagem chegou como pedido.", "The first message came as a request."),
     "accept": ("Beto aceitou: agora são contatos.", "Beto accepted: they are contacts now."),
     "direct": ("Direto: nenhum servidor viu.", "Direct: no server saw it."),
     "cut": ("O caminho direto foi cortado no meio de uma mensagem.", "The direct path was cut in mid-message."),
-    "relayed": ("A mesma mensagem chegou pela ponte cega, uma vez.", "The same message came by the blind relay, once."),
+    "relayed": ("A mesma mensagem chegou pela ponte, uma vez só.", "The same message came by relay, once."),
     "recipient_stopped": ("O aparelho de Beto desligou.", "Beto's device is off."),
-    "stored": ("A mensagem espera, cifrada, na casa de Beto.", "The message waits, sealed, at Beto's home."),
+    "stored": ("A mensagem espera, cifrada, no servidor de Beto.", "The message waits, encrypted, on Beto's server."),
     "recipient_back": ("Beto voltou.", "Beto is back."),
-    "delivered": ("A mensagem chegou e a casa a apagou.", "The message arrived and the home deleted it."),
-    "server_down": ("A casa caiu; a conversa direta continua.", "The home is down; direct talk goes on."),
-    "restored": ("A casa voltou; nada ficou para trás.", "The home is back; nothing was left behind."),
-    "done": ("Fim do passeio.", "The tour is over."),
+    "delivered": ("A mensagem chegou e o servidor a apagou.", "The message arrived and the server deleted it."),
+    "server_down": ("O servidor parou; a conversa direta continua.", "The server is down; direct talk goes on."),
+    "restored": ("O servidor voltou; nada ficou para trás.", "The server is back; nothing was left behind."),
+    "done": ("Fim da visita.", "The tour is over."),
 }

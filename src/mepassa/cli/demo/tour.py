@@ -103,7 +103,7 @@ class Tour:
         chat = await until("Beto's request from Ana", seen)
         check(len(await beto.messages_with(ana)) == 1, "Beto does not see exactly one message.")
         found = await self._settled(ana, sent, "stored", "delivered")
-        check(found["route"]["kind"] == "stored", "The request did not go through the home.")
+        check(found["route"]["kind"] == "stored", "The request did not go through the server.")
         took = await self._deposits() - before
         check(took >= 1, "The server took no deposit.")
         return found["route"], {"server_deposits": took, "beto_chat_state": chat["state"]}

@@ -117,4 +117,4 @@ async def register(dial: DialHome, home: HomeAddress, registration: Registration
         case Refused():
             raise error_of(answer)
         case _:
-            raise MalformedError("The home answered something else.")
+            raise MalformedError("The server answered something else.")

@@ -20,15 +20,17 @@ from mepassa.wire.mailbox import Refusal, Refused
 
 
 class RegistrationRefusedError(RemoteError):
-    sentence = "The home did not accept this registration; ask its host for an invite code, or check the one you have."
+    sentence = (
+        "The server did not accept this registration; ask its host for an invite code, or check the one you have."
+    )
 
 
 class LoginRefusedError(RemoteError):
-    sentence = "The home does not know this device; it may have been removed from the account."
+    sentence = "The server does not know this device; it may have been removed from the account."
 
 
 class WorkRefusedError(RemoteError):
-    sentence = "The home did not accept the proof of work."
+    sentence = "The server did not accept the proof of work."
 
 
 def error_of(refused: Refused, size_bytes: int = 0) -> MepassaError:
@@ -55,4 +57,4 @@ def error_of(refused: Refused, size_bytes: int = 0) -> MepassaError:
         case Refusal.LIST_FORK:
             return DeviceListForkError()
         case Refusal.LIMIT:
-            return ConflictError("The home keeps no more of these for one account.")
+            return ConflictError("The server keeps no more of these for one account.")

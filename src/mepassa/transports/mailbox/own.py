@@ -141,7 +141,7 @@ class MailboxOwnHome:
             case Refused():
                 raise error_of(answer)
             case _:
-                raise MalformedError("The home answered something else.")
+                raise MalformedError("The server answered something else.")
 
     # --- the connection -------------------------------------------------------------------------------------------
 
@@ -268,7 +268,7 @@ class MailboxOwnHome:
         if isinstance(record, Deliver):
             self._untaken_bytes += len(record.sealed) + RECORD_OVERHEAD_BYTES
         if self._untaken_bytes > MAX_UNTAKEN_BYTES or inbox.qsize() >= MAX_UNTAKEN:
-            raise MalformedError("The home delivers more than this device takes.")
+            raise MalformedError("The server delivers more than this device takes.")
         inbox.put_nowait(record)
 
     async def _deliver_one(self, channel: _Channel, record: Deliver) -> None:

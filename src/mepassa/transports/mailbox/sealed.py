@@ -84,7 +84,7 @@ class SealedHome:
             case Refused():
                 raise error_of(answer, len(envelope.raw))
             case _:
-                raise MalformedError("The home answered something else.")
+                raise MalformedError("The server answered something else.")
 
     async def signal(self, to: Address, sealed: SealedEnvelope, token: bytes) -> SignalOutcome:
         connection = await self._connected()
@@ -95,7 +95,7 @@ class SealedHome:
             case Refused():
                 raise error_of(answer, len(sealed.raw))
             case _:
-                raise MalformedError("The home answered something else.")
+                raise MalformedError("The server answered something else.")
 
     async def fetch_account(self, account: AccountId, token: bytes | None, *, prekeys: bool = True) -> FetchedAccount:
         connection = await self._connected()
@@ -109,7 +109,7 @@ class SealedHome:
             case Refused():
                 raise error_of(answer)
             case _:
-                raise MalformedError("The home answered something else.")
+                raise MalformedError("The server answered something else.")
 
     # --- the connection -------------------------------------------------------------------------------------------
 

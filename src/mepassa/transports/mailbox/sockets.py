@@ -44,14 +44,14 @@ def check_home_url(url: str, *, insecure_home: bool) -> str:
     host = parts.hostname
     extra = parts.username or parts.password or parts.query or parts.fragment or parts.path not in {"", "/"}
     if not host or not host.isascii() or not port_is_good or extra:
-        raise InvalidInputError("A home is given as https://HOST or https://HOST:PORT.", field="home")
+        raise InvalidInputError("A server's address is https://HOST or https://HOST:PORT.", field="home")
     if parts.scheme == "http" and not (insecure_home or _is_loopback(host)):
         raise InvalidInputError(
-            "Plain http is only for a home on this machine; use https, or --insecure-home if you know why.",
+            "Plain http is only for a server on this machine; use https, or --insecure-home if you know why.",
             field="home",
         )
     if parts.scheme not in {"http", "https"}:
-        raise InvalidInputError("A home is given as https://HOST or https://HOST:PORT.", field="home")
+        raise InvalidInputError("A server's address is https://HOST or https://HOST:PORT.", field="home")
     return f"{parts.scheme}://{parts.netloc}"
 
 
@@ -154,7 +154,7 @@ class WebSocketDialer:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             raise HomeUnreachableError from error
         if response.status != 200:
-            raise MalformedError("There is no MePassa home at this address.")
+            raise MalformedError("There is no MePassa server at this address.")
         if len(body) > MAX_WELL_KNOWN_BYTES:
             raise TooLargeError(len(body), MAX_WELL_KNOWN_BYTES)
         return body, response.headers.get("Date")

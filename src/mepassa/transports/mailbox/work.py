@@ -14,7 +14,7 @@ MAX_BITS = 24
 async def solve(home_nonce: bytes, purpose: WorkPurpose, subject: bytes, bits: int) -> int:
     """Raises `UnsupportedError` for a home that asks for more than `MAX_BITS`."""
     if bits > MAX_BITS:
-        raise UnsupportedError("That home asks strangers for too much work.")
+        raise UnsupportedError("That server asks strangers for too much work.")
     if bits <= INLINE_BITS:
         return solve_work(home_nonce, purpose, subject, bits)
     return await asyncio.to_thread(solve_work, home_nonce, purpose, subject, bits)
