@@ -1,4 +1,7 @@
-"""`./dev fuzz NAME [--seconds N] [--seed N]`: feeds `fuzz/NAME.py` (see `fuzz.engine`); exit 1 where something crashed."""
+"""`./dev fuzz NAME [--seconds N] [--seed N]`: feeds `fuzz/NAME.py` (see `fuzz.engine`); exit 1 where something crashed.
+
+`./dev fuzz conversation [--messages N]` is no parser's input but whole conversations, told in numbers of messages.
+"""
 
 import argparse
 import importlib
@@ -21,9 +24,12 @@ def names() -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="./dev fuzz", description="Random and mutated input for a parser.")
+    parser = argparse.ArgumentParser(
+        prog="./dev fuzz", description="Random and mutated input for a parser, or whole conversations."
+    )
     parser.add_argument("name", nargs="?", help=f"one of: {', '.join(names()) or 'none yet'}")
     parser.add_argument("--seconds", type=float, default=10.0, help="how long (default 10)")
+    parser.add_argument("--messages", type=int, default=50_000, help="how many (conversation only; default 50 000)")
     parser.add_argument("--seed", type=int, help="repeat a run")
     options = parser.parse_args(arguments)
     if options.name is None:
@@ -35,8 +41,10 @@ def main(arguments: list[str]) -> int:
         )
         return 2
     module = importlib.import_module(f"fuzz.{options.name}")
-    folder = CORPUS / options.name
     seed = SystemRandom().getrandbits(32) if options.seed is None else options.seed
+    if hasattr(module, "converse"):
+        return int(module.converse(seed, options.messages))
+    folder = CORPUS / options.name
     until = time.monotonic() + options.seconds
     found = run_fuzzer(
         module.target, [*read_corpus(folder), *module.SEEDS], Random(seed), lambda: time.monotonic() < until

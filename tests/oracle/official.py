@@ -70,21 +70,28 @@ class Oracle:
 
     def ask(self, command: str, **facts: object) -> dict[str, Any]:
         """Bytes among `facts` are sent as base64. Raises `OfficialError`."""
-        answer: dict[str, Any] = self._exchange(_request(command, facts))
+        self._write(_request(command, facts))
+        answer: dict[str, Any] = self._read()
         if "error" in answer:
             raise OfficialError(answer["error"])
         return answer
 
-    def ask_all(self, requests: list[tuple[str, dict[str, object]]]) -> list[dict[str, Any]]:
-        """Many commands in one line, carried out in order: one refused holds an `error` and ends nothing."""
-        answers: list[dict[str, Any]] = self._exchange([_request(command, facts) for command, facts in requests])
+    def post(self, requests: list[tuple[str, dict[str, object]]]) -> None:
+        """Many commands in one line, carried out in order. `collect` before the next."""
+        self._write([_request(command, facts) for command, facts in requests])
+
+    def collect(self) -> list[dict[str, Any]]:
+        """The answers to what was posted; one that was refused is an `error` and has ended nothing."""
+        answers: list[dict[str, Any]] = self._read()
         return answers
 
-    def _exchange(self, request: object) -> Any:
+    def _write(self, request: object) -> None:
         assert self._process.stdin is not None
-        assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
+
+    def _read(self) -> Any:
+        assert self._process.stdout is not None
         return json.loads(self._process.stdout.readline())
 
     def person(self, account: bytes, device: int = 1) -> "OfficialPerson":
@@ -130,6 +137,36 @@ def _plain(value: object) -> object:
     return value
 
 
+def read_bundle(b: dict[str, Any]) -> PrekeyBundle:
+    """What `bundle` answers."""
+    return PrekeyBundle(
+        b["device"],
+        b["registration_id"],
+        IdentityKey(unpack(b["identity_key"])),
+        SignedPrekey(b["signed_id"], unpack(b["signed"]), unpack(b["signed_signature"])),
+        KyberPrekey(b["kyber_id"], unpack(b["kyber"]), unpack(b["kyber_signature"])),
+        OneTimePrekey(b["one_time_id"], unpack(b["one_time"])) if "one_time_id" in b else None,
+    )
+
+
+def bundle_facts(bundle: PrekeyBundle) -> dict[str, object]:
+    """What `initiate` is told."""
+    facts: dict[str, object] = {
+        "registration_id": bundle.registration_id,
+        "device": bundle.device,
+        "identity_key": bundle.identity_key.raw,
+        "signed_id": bundle.signed_prekey.id,
+        "signed": bundle.signed_prekey.public,
+        "signed_signature": bundle.signed_prekey.signature,
+        "kyber_id": bundle.kyber_prekey.id,
+        "kyber": bundle.kyber_prekey.public,
+        "kyber_signature": bundle.kyber_prekey.signature,
+    }
+    if (one_time := bundle.one_time_prekey) is not None:
+        facts |= {"one_time_id": one_time.id, "one_time": one_time.public}
+    return facts
+
+
 class OfficialPerson:
     """One device that runs the official library."""
 
@@ -148,32 +185,10 @@ class OfficialPerson:
         return self.oracle.ask(command, id=self.name, **facts)
 
     def bundle(self, *, one_time: bool = True) -> PrekeyBundle:
-        b = self.ask("bundle", one_time=one_time)
-        return PrekeyBundle(
-            b["device"],
-            b["registration_id"],
-            IdentityKey(unpack(b["identity_key"])),
-            SignedPrekey(b["signed_id"], unpack(b["signed"]), unpack(b["signed_signature"])),
-            KyberPrekey(b["kyber_id"], unpack(b["kyber"]), unpack(b["kyber_signature"])),
-            OneTimePrekey(b["one_time_id"], unpack(b["one_time"])) if one_time else None,
-        )
+        return read_bundle(self.ask("bundle", one_time=one_time))
 
     def initiate(self, peer: Address, bundle: PrekeyBundle, now_ms: int | None = None) -> None:
-        one_time = bundle.one_time_prekey
-        facts: dict[str, object] = {
-            "registration_id": bundle.registration_id,
-            "device": bundle.device,
-            "identity_key": bundle.identity_key.raw,
-            "signed_id": bundle.signed_prekey.id,
-            "signed": bundle.signed_prekey.public,
-            "signed_signature": bundle.signed_prekey.signature,
-            "kyber_id": bundle.kyber_prekey.id,
-            "kyber": bundle.kyber_prekey.public,
-            "kyber_signature": bundle.kyber_prekey.signature,
-        }
-        if one_time is not None:
-            facts |= {"one_time_id": one_time.id, "one_time": one_time.public}
-        self.ask("initiate", peer=peer, bundle=facts, **({} if now_ms is None else {"now": now_ms}))
+        self.ask("initiate", peer=peer, bundle=bundle_facts(bundle), **({} if now_ms is None else {"now": now_ms}))
 
     def encrypt(self, peer: Address, plaintext: bytes, now_ms: int | None = None) -> SignalCiphertext:
         at = {} if now_ms is None else {"now": now_ms}

@@ -1,6 +1,6 @@
 // The official library behind JSON lines: one request a line on stdin, one answer a line on stdout; or an array of
 // requests and an array of answers, carried out in their order. The package to run is named on the command line.
-// A black box for tests only. Bytes travel as base64; an error comes back as {"error", "code"}.
+// A black box for tests only. Bytes travel as base64; an error comes back as {"error", "code", "name"}.
 import { createInterface } from 'node:readline';
 import { groupCommands } from './groups.mjs';
 
@@ -57,7 +57,7 @@ class KyberPrekeys extends signal.KyberPreKeyStore {
   keys = new Map();
   async saveKyberPreKey(id, record) { this.keys.set(id, record); }
   async getKyberPreKey(id) { return take(this.keys, id); }
-  async markKyberPreKeyUsed() {}
+  async markKyberPreKeyUsed(id) { this.keys.delete(id); } // all of them are for one use
 }
 
 // --- people ------------------------------------------------------------------------------------------------------------
@@ -135,8 +135,13 @@ const commands = {
 
   async archive({ id, peer }) {
     const me = find(id), record = await me.sessions.getSession(address(peer));
-    record.archiveCurrentState();
-    await me.sessions.saveSession(address(peer), record);
+    record?.archiveCurrentState();
+    if (record) await me.sessions.saveSession(address(peer), record);
+    return {};
+  },
+
+  async lose({ id, peer }) {
+    find(id).sessions.records.delete(address(peer).toString());
     return {};
   },
 
@@ -166,8 +171,12 @@ const commands = {
     return { sealed: encode(sealed) };
   },
 
-  async open({ id, sealed, root, now }) {
+  async open({ id, sealed, root, now, listed }) {
     const me = find(id);
+    if (listed) { // the sender's key by its signed device list; the library itself would take an earlier one, too
+      const content = await signal.sealedSenderDecryptToUsmc(decode(sealed), me.identities);
+      if (encode(content.senderCertificate().key().serialize()) !== listed) throw new Error('key mismatch');
+    }
     const result = await signal.sealedSenderDecryptMessage(
       decode(sealed), publicKey(root), now, null, me.address.name(), me.address.deviceId(),
       me.sessions, me.identities, me.prekeys, me.signedPrekeys, me.kyberPrekeys);
@@ -188,6 +197,38 @@ const commands = {
       signal.PlaintextContent.from(error).asCiphertextMessage(),
       signal.SenderCertificate.deserialize(decode(certificate)), 2, null);
     return { sealed: encode(await signal.sealedSenderEncrypt(content, address(peer), find(id).identities)) };
+  },
+
+  // --- what a device does about a message that would not open: ask for it again, and answer who asks ---
+
+  async complain({ id, peer, sealed, certificate }) {
+    const me = find(id), failed = await signal.sealedSenderDecryptToUsmc(decode(sealed), me.identities);
+    const error = signal.DecryptionErrorMessage.forOriginal(
+      failed.contents(), failed.msgType(), 0, failed.senderCertificate().senderDeviceId());
+    const content = signal.UnidentifiedSenderMessageContent.new(
+      signal.PlaintextContent.from(error).asCiphertextMessage(),
+      signal.SenderCertificate.deserialize(decode(certificate)), 2, null);
+    return { sealed: encode(await signal.sealedSenderEncrypt(content, address(peer), me.identities)) };
+  },
+
+  async heed({ id, peer, sealed }) {
+    const me = find(id), content = await signal.sealedSenderDecryptToUsmc(decode(sealed), me.identities);
+    const plaintext = signal.PlaintextContent.deserialize(content.contents());
+    const error = signal.DecryptionErrorMessage.extractFromSerializedBody(plaintext.body());
+    const key = error.ratchetKey(), record = await me.sessions.getSession(address(peer));
+    const named = key && record && error.deviceId() === me.address.deviceId() && record.currentRatchetKeyMatches(key);
+    if (named) {
+      record.archiveCurrentState();
+      await me.sessions.saveSession(address(peer), record);
+    }
+    return { archived: Boolean(named) };
+  },
+
+  async forget({ id }) { // all prekeys but the newest, as if they had been replaced long ago
+    const me = find(id), newest = me.nextId - 1;
+    for (const { keys } of [me.prekeys, me.signedPrekeys, me.kyberPrekeys])
+      for (const number of [...keys.keys()]) if (number !== newest) keys.delete(number);
+    return {};
   },
 
   async read_error({ content }) {
@@ -221,7 +262,7 @@ async function carryOut(request) {
   try {
     return await commands[request.command](request);
   } catch (error) {
-    return { error: String(error.message ?? error), code: error.code ?? null };
+    return { error: String(error.message ?? error), code: error.code ?? null, name: signal.ErrorCode[error.code] ?? error.name };
   }
 }
 
