@@ -111,6 +111,42 @@ def test_a_policy_is_chosen_in_words_and_goes_back_when_it_is_refused(open_page:
     expect(page.get_by_label("Só direto")).to_be_checked()
 
 
+def test_a_contact_is_verified_by_the_number_or_by_the_code_and_the_badge_says_so(
+    open_page: OpenPage, recorded: Any
+) -> None:
+    page = open_page()
+    page.locator("a.row", has_text="Bia").click()
+    header = page.get_by_role("main").locator("header")
+    page.get_by_role("button", name="Detalhes da conversa", exact=True).click()
+    page.get_by_role("button", name="Mostrar o número").click()
+    expect(page.get_by_text("Ainda não verificado.")).to_be_visible()
+    expect(page.get_by_role("img", name="Seu código, para Bia ler ou colar")).to_be_visible()
+    own = page.get_by_label("Seu código, para Bia ler ou colar").last.input_value()
+    theirs = page.get_by_label("O código na tela de Bia")
+    for code, said in (
+        ("olá", "Isto não é um código de segurança."),
+        (own, "Este é o seu próprio código."),
+        ("mepassa://verify/AAAA", "Não confere."),
+    ):
+        theirs.fill(code)
+        theirs.press("Enter")
+        expect(page.get_by_role("status").filter(has_text=said)).to_be_visible()
+    expect(header.get_by_text("Verificado")).to_have_count(0)
+    theirs.fill(" mepassa://verify/CAISIgogQmlhIHNlZXMgdGhpcyBjb2RlIG9uIGhlciBvd24gc2NyZWVu\n")
+    page.get_by_role("button", name="Comparar").click()
+    expect(page.get_by_role("status").filter(has_text="Confere: ninguém está no meio.")).to_be_visible()
+    expect(header.get_by_text("Verificado")).to_have_count(1)
+    expect(page.get_by_text("Verificado por você: hoje.")).to_be_visible()
+    page.get_by_role("button", name="Tirar a marca").click()
+    expect(header.get_by_text("Verificado")).to_have_count(0)
+    page.get_by_role("button", name="São iguais").click()
+    expect(header.get_by_text("Verificado")).to_have_count(1)
+    bia = next(chat for chat in recorded.ask("/api/v1/chats") if chat["name"] == "Bia")
+    recorded.ask("/dev/event", {"type": "chat", "chat": {**bia, "verification": "withdrawn"}})
+    expect(header.get_by_text("Verificação retirada")).to_have_count(1)
+    expect(page.get_by_text("A verificação foi retirada: a chave da conta de Bia")).to_be_visible()
+
+
 def test_blocking_asks_first_and_ends_the_conversation(open_page: OpenPage) -> None:
     page = open_page()
     page.locator("a.row", has_text="Caio").click()

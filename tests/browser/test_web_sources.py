@@ -95,6 +95,8 @@ ANSWERS: list[type[msgspec.Struct]] = [
     api.Message,
     api.Invite,
     api.SafetyNumber,
+    api.SafetyCode,
+    api.Comparison,
     *members(api.Content),
     *members(api.Event),
 ]
@@ -113,7 +115,8 @@ def test_the_page_mirrors_what_the_api_answers(answer: type[msgspec.Struct]) -> 
 
 def test_the_page_knows_every_word_of_the_enumerations() -> None:
     from mepassa.model.route import AddressClass, FoundBy, Policy, RouteKind, RouteTransport
-    from mepassa.model.status import ChatState, MessageStatus
+    from mepassa.model.status import ChatState, MessageStatus, Verification
+    from mepassa.protocol.verification import Comparison
 
     for name, kind in {
         "AddressClass": AddressClass,
@@ -123,5 +126,7 @@ def test_the_page_knows_every_word_of_the_enumerations() -> None:
         "RouteTransport": RouteTransport,
         "ChatState": ChatState,
         "MessageStatus": MessageStatus,
+        "Verification": Verification,
+        "ComparisonResult": Comparison,
     }.items():
         assert literals_in_typescript(name) == {word.value for word in kind}, name

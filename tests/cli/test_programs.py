@@ -342,6 +342,26 @@ async def test_a_start_that_fails_says_so_to_whoever_started_it(tmp_path: Path) 
 # --- talking -------------------------------------------------------------------------------------------------------------
 
 
+async def check_who_they_are(a: tuple[str, ...], b: tuple[str, ...]) -> None:
+    """`verify`: digits to compare by eye, codes to compare by machine; exit 1 where they do not match."""
+    shown, theirs = await mepassa("verify", "Beto", *a), json.loads((await mepassa("verify", "Ana", "--json", *b)).out)
+    assert shown.code == 0
+    lines = shown.out.splitlines()
+    assert "".join(lines[:3]).replace(" ", "") == theirs["safety_number"]
+    assert lines[-1].startswith("Not verified yet.")
+    assert theirs["chat"]["verification"] == "none"
+    own_code = lines[3].rpartition(" ")[2]
+    for code, said, exit_code in (
+        (own_code, "This is this device's own code.", 1),
+        (theirs["code"], "They match: nobody is in between. Beto is verified.", 0),
+    ):
+        done = await mepassa("verify", "Beto", "--code", code, *a)
+        assert (done.out.strip().startswith(said), done.code) == (True, exit_code), done
+    assert "✓ verified" in (await mepassa("status", *a)).out
+    assert "Ainda não verificado." in (await mepassa("verify", "Beto", "--unmark", *a, environment=PT)).out
+    assert (await mepassa("verify", "Beto", "--mark", "--unmark", *a)).code == 2
+
+
 async def test_two_people_meet_and_talk_by_command_line_alone(tmp_path: Path, home: HomeProgram) -> None:
     ana, beto = NodeProgram("Ana", tmp_path / "ana"), NodeProgram("Beto", tmp_path / "beto")
     a, b = ("--data", str(ana.data)), ("--data", str(beto.data))
@@ -373,6 +393,7 @@ async def test_two_people_meet_and_talk_by_command_line_alone(tmp_path: Path, ho
         nobody = await mepassa("send", "Carlos", "oi", *a)
         assert one_sentence(nobody) == "No contact is called “Carlos”."
         assert one_sentence(await mepassa("send", "Carlos", "oi", *a, environment=PT)).startswith("Nenhum contato")
+        await check_who_they_are(a, b)
         long = await mepassa("send", "Beto", "x" * 16_385, *a)
         assert "1 to 16384 bytes" in one_sentence(long)
 

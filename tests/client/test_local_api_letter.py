@@ -26,7 +26,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.asyncio(loop_scope="module")]
 
 NOBODY = "ab" * 16
 MESSAGE_FIELDS = {"id", "chat_id", "sender", "sent_at_ms", "sender_seq", "content", "status", "route"}
-CHAT_FIELDS = {"id", "name", "account_id", "state", "unread", "path", "policy"}
+CHAT_FIELDS = {
+    "id", "name", "account_id", "state", "unread", "path", "policy", "verification", "verified_at_ms",
+}  # fmt: skip
 ROUTE_FIELDS = {"kind", "transport", "via", "address_class", "found_by", "rtt_ms"}
 HEX16 = re.compile(r"[0-9a-f]{32}")
 
@@ -165,7 +167,8 @@ async def test_the_document_describes_every_endpoint_of_the_contract(world: Worl
     contract = {
         "GET /me", "GET /health", "GET /exposure", "GET /openapi.json", "POST /invites", "DELETE /invites/{invite_id}",
         "POST /contacts", "GET /chats", "GET /chats/{chat_id}", "GET /chats/{chat_id}/messages",
-        "GET /chats/{chat_id}/safety_number", "POST /chats/{chat_id}/messages", "POST /chats/{chat_id}/accept",
+        "GET /chats/{chat_id}/safety_number", "GET /chats/{chat_id}/safety_code", "POST /chats/{chat_id}/safety_code",
+        "PUT /chats/{chat_id}/verification", "POST /chats/{chat_id}/messages", "POST /chats/{chat_id}/accept",
         "POST /chats/{chat_id}/block", "POST /chats/{chat_id}/read", "PUT /chats/{chat_id}/policy",
         "GET /messages/{message_id}", "POST /messages/{message_id}/send_by_server", "PUT /paths", "GET /events",
     }  # fmt: skip
@@ -303,6 +306,9 @@ async def test_chats_that_do_not_exist_are_not_found_under_any_verb(world: World
         ("GET", f"/chats/{NOBODY}", None),
         ("GET", f"/chats/{NOBODY}/messages", None),
         ("GET", f"/chats/{NOBODY}/safety_number", None),
+        ("GET", f"/chats/{NOBODY}/safety_code", None),
+        ("POST", f"/chats/{NOBODY}/safety_code", {"code": "x"}),
+        ("PUT", f"/chats/{NOBODY}/verification", {"verified": False}),
         ("POST", f"/chats/{NOBODY}/messages", text("hello?")),
         ("POST", f"/chats/{NOBODY}/accept", {}),
         ("POST", f"/chats/{NOBODY}/block", None),
@@ -334,6 +340,45 @@ async def test_the_safety_number_is_the_same_on_both_sides(world: World) -> None
     theirs = await world.beto.get(f"{world.back}/safety_number")
     assert ours == theirs
     assert re.fullmatch(r"[0-9]{60}", ours["safety_number"])
+
+
+async def test_a_contact_is_verified_by_the_number_that_was_compared_or_by_the_code(world: World) -> None:
+    number = (await world.ana.get(f"{world.chat}/safety_number"))["safety_number"]
+    own, theirs = [
+        await one.get(f"{chat}/safety_code") for one, chat in ((world.ana, world.chat), (world.beto, world.back))
+    ]
+    assert set(own) == {"code", "qr_svg"}
+    assert own["code"].startswith("mepassa://verify/")
+    assert own["qr_svg"].startswith("<svg ")
+    before = await world.ana.get(world.chat)
+    assert (before["verification"], before["verified_at_ms"]) == ("none", None)
+
+    for body, status, code, at in (
+        ({"verified": True}, 400, "InvalidInputError", "safety_number"),
+        ({"verified": True, "safety_number": "1" * 59}, 400, "InvalidInputError", "safety_number"),
+        ({"verified": "yes"}, 400, "InvalidInputError", "verified"),
+        ({}, 400, "InvalidInputError", None),
+        ({"verified": True, "safety_number": "0" * 60}, 409, "ConflictError", None),
+    ):
+        answer = await world.ana.ask("PUT", f"{world.chat}/verification", body)
+        assert (answer.status, answer.code, answer.body["error"]["field"]) == (status, code, at), body
+    marked = await world.ana.ask("PUT", f"{world.chat}/verification", {"verified": True, "safety_number": number})
+    assert marked.body == {**before, "verification": "verified", "verified_at_ms": marked.body["verified_at_ms"]}
+    assert marked.body["verified_at_ms"] is not None
+    assert (await world.beto.get(world.back))["verification"] == "none"
+    gone = await world.ana.ask("PUT", f"{world.chat}/verification", {"verified": False})
+    assert gone.body["verification"] == "none"
+
+    for code, result in ((own["code"], "own_code"), ("hello", "no_code"), (theirs["code"][:-2], "no_code")):
+        assert await world.ana.post(f"{world.chat}/safety_code", {"code": code}) == {"result": result}
+    assert (await world.ana.get(world.chat))["verification"] == "none"
+    assert await world.ana.post(f"{world.chat}/safety_code", {"code": theirs["code"]}) == {"result": "match"}
+    assert (await world.ana.get(world.chat))["verification"] == "verified"
+    assert await world.beto.post(f"{world.back}/safety_code", {"code": theirs["code"]}) == {"result": "own_code"}
+    for wrong in ({"code": 5}, {}, {"code": "x" * 5000}):
+        answer = await world.ana.ask("POST", f"{world.chat}/safety_code", wrong)
+        assert (answer.status, answer.code) == (400, "InvalidInputError")
+    await world.ana.ask("PUT", f"{world.chat}/verification", {"verified": False})
 
 
 # --- messages ------------------------------------------------------------------------------------------------------------

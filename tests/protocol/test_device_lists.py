@@ -8,6 +8,8 @@ from mepassa.identity import IdentityKeyPair, decode_device_list
 from mepassa.model.device_list import DeviceEntry, SignedDeviceList
 from mepassa.model.errors import DeviceListForkError, SignatureError
 from mepassa.model.secret import SecretBytes
+from mepassa.model.status import ChatState
+from mepassa.protocol import contacts
 from mepassa.protocol.devices import learn_list, listed_devices, wants_list
 from mepassa.protocol.inbound import Fate
 from tests.protocol.device_lists import alarms, become_second_device, next_list
@@ -105,6 +107,20 @@ def test_a_device_that_the_fetched_list_does_not_name_is_dropped_with_a_note(ana
     assert ana.take(envelope, list_is_fresh=True).fate is Fate.DROPPED
     assert alarms(ana) == ["unlisted_device"]
     assert ana.take(envelope).fate is Fate.SEEN_BEFORE
+
+
+def test_adding_somebody_again_does_not_bring_an_older_list_back(ana: Phone, beto: Phone) -> None:
+    """A device that was removed meanwhile must not be let in by blocking and adding anew."""
+    befriend(ana, beto)
+    old = ana.contact(beto).device_list
+    assert old is not None
+    version = learn(ana, beto, next_list(beto, home_url="https://moved.test"))
+    ana.db.run_now(lambda tx: contacts.block(tx, beto.account, ana.now, ana.rng))
+    ana.add(beto.invite(), beto)  # its home hands out what it had before
+    contact = ana.contact(beto)
+    assert (contact.state, contact.list_version) == (ChatState.REQUESTED, version)
+    assert contact.home.url == "https://moved.test"
+    assert contact.profile_key is None
 
 
 def test_a_removed_device_gets_nothing_more(ana: Phone, beto: Phone) -> None:

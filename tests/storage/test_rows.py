@@ -13,7 +13,7 @@ from mepassa.model.ids import AccountId, Address, EnvelopeId, MessageId, Timesta
 from mepassa.model.keys import HomeKey, IdentityKey, PresencePublicKey, RootPublicKey
 from mepassa.model.route import Policy, Route, RouteKind, RouteTransport
 from mepassa.model.secret import SecretBytes
-from mepassa.model.status import ChatState, MessageStatus
+from mepassa.model.status import ChatState, MessageStatus, Verification
 from mepassa.ports.mailbox import HomeAddress, TokenRecord
 from mepassa.ports.stores import (
     Contact,
@@ -139,6 +139,8 @@ def test_contacts_come_newest_activity_first(db: InlineDb) -> None:
         presence_key=PresencePublicKey(bytes(32)),
         invite_token=None,
         last_sender_seq=8,
+        verification=Verification.WITHDRAWN,
+        verified_ms=NOW,
     )
     db.run_now(lambda tx: tx.put_contact(full))
     assert db.run_now(lambda tx: (tx.contacts(), tx.contact(BETO))) == ((full, ana), full)

@@ -19,7 +19,7 @@ from aiohttp import WSMsgType, web
 
 from mepassa.client.api import types as api
 from mepassa.model.route import Policy, Route, RouteKind
-from mepassa.model.status import ChatState, MessageStatus
+from mepassa.model.status import ChatState, MessageStatus, Verification
 from web.dev.scenarios import DIRECT, SCENARIOS, STORED, Life, made_id
 
 DIST = FilePath(__file__).parents[2] / "src" / "mepassa" / "client" / "web_dist"
@@ -28,6 +28,8 @@ HEADERS = {
     "Cache-Control": "no-cache",
 }
 SAFETY_NUMBER = "052381194476310592837465019283746550192837460192837465019283"
+OWN_CODE = "mepassa://verify/CAISIgogQW5hIHNlZXMgdGhpcyBjb2RlIG9uIGhlciBvd24gc2NyZWVu"
+THEIR_CODE = "mepassa://verify/CAISIgogQmlhIHNlZXMgdGhpcyBjb2RlIG9uIGhlciBvd24gc2NyZWVu"
 QR_MODULES = 29
 T = TypeVar("T")
 
@@ -152,6 +154,29 @@ class Recorded:
     async def safety_number(self, request: web.Request) -> web.Response:
         self.chat_of(request)
         return answer(api.SafetyNumber(SAFETY_NUMBER))
+
+    async def safety_code(self, request: web.Request) -> web.Response:
+        self.chat_of(request)
+        return answer(api.SafetyCode(OWN_CODE, qr_svg(OWN_CODE)))
+
+    async def compare_code(self, request: web.Request) -> web.Response:
+        code = (await body(request, api.CompareCode)).code.strip()
+        chat = self.chat_of(request)
+        if code == THEIR_CODE:
+            await self.put_chat(chat, verification=Verification.VERIFIED, verified_at_ms=now_ms())
+            return answer(api.Comparison("match"))
+        if code == OWN_CODE:
+            return answer(api.Comparison("own_code"))
+        return answer(api.Comparison("no_match" if code.startswith("mepassa://verify/") else "no_code"))
+
+    async def verification(self, request: web.Request) -> web.Response:
+        asked = await body(request, api.SetVerification)
+        chat = self.chat_of(request)
+        if not asked.verified:
+            return answer(await self.put_chat(chat, verification=Verification.NONE))
+        if asked.safety_number != SAFETY_NUMBER:
+            return told("ConflictError", "That is not this contact's safety number; compare it again.", 409)
+        return answer(await self.put_chat(chat, verification=Verification.VERIFIED, verified_at_ms=now_ms()))
 
     async def invite(self, request: web.Request) -> web.Response:
         asked = await body(request, api.CreateInvite)
@@ -339,6 +364,9 @@ def make_app(stage: Stage) -> web.Application:
         ("GET", "/chats/{id}", "chat"),
         ("GET", "/chats/{id}/messages", "messages"),
         ("GET", "/chats/{id}/safety_number", "safety_number"),
+        ("GET", "/chats/{id}/safety_code", "safety_code"),
+        ("POST", "/chats/{id}/safety_code", "compare_code"),
+        ("PUT", "/chats/{id}/verification", "verification"),
         ("POST", "/invites", "invite"),
         ("DELETE", "/invites/{id}", "revoke"),
         ("POST", "/contacts", "add"),

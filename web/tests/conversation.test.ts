@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { ApiError, type Chat, type Message, type NodeApi } from "../src/model/api";
 import { Conversation, type World } from "../src/model/conversation.svelte";
 
-const CHAT: Chat = { id: "c", name: "Bia", account_id: "bb", state: "accepted", unread: 0, path: null, policy: "auto" };
+const CHAT: Chat = { id: "c", name: "Bia", account_id: "bb", state: "accepted", unread: 0, path: null, policy: "auto", verification: "none", verified_at_ms: null };
 const ME = "aa";
 
 function message(id: string, text: string, sender = ME, seq = 1): Message {

@@ -4,12 +4,34 @@ from mepassa.cli.speech import pick
 
 WORDS: dict[str, tuple[str, str]] = {
     "new_device": (
-        "{name} usa um aparelho novo. Se não esperava por isso, compare o número de segurança.",
-        "{name} uses a new device. If you did not expect that, compare the safety number.",
+        (
+            "{name} usa um aparelho novo, incluído com a chave da própria conta: o número de segurança continua o mesmo, e uma"
+            " verificação já feita continua valendo. Se não esperava por isso, pergunte a {name} por outro caminho."
+        ),
+        (
+            "{name} uses a new device, added with the account's own key: the safety number stays the same, and a"
+            " verification made before stands. If you did not expect that, ask {name} by another way."
+        ),
     ),
     "DeviceListForkError": (
-        "Há duas listas de aparelhos diferentes de {name}: alguém pode estar no meio. Compare o número de segurança.",
-        "There are two different device lists of {name}: somebody may be in between. Compare the safety number.",
+        (
+            "Há duas listas de aparelhos de {name}, assinadas com a mesma chave: mais alguém pode ter as 24 palavras. Se você"
+            " tinha verificado {name}, isso não vale mais; falem por outro caminho antes de continuar."
+        ),
+        (
+            "There are two device lists of {name}, signed with the same key: somebody else may have the 24 words. If you had"
+            " verified {name}, that counts no longer; talk by another way before you go on."
+        ),
+    ),
+    "root_changed": (
+        (
+            "Outra chave se apresenta como a conta de {name}; não foi aceita. Se você tinha verificado {name}, isso não vale"
+            " mais: comparem o número de segurança de novo."
+        ),
+        (
+            "Another key shows itself as {name}'s account; it was not accepted. If you had verified {name}, that counts no"
+            " longer: compare the safety number again."
+        ),
     ),
     "unlisted_device": (
         "Chegou uma mensagem de um aparelho que {name} não reconhece. Ela foi descartada.",

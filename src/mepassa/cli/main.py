@@ -55,6 +55,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "Sua conta, seu servidor, seus contatos e os caminhos de agora.",
         "Your account, your server, your contacts and live paths.",
     ),
+    "verify": (
+        "mepassa.cli.verify:verify",
+        "Confere o número de segurança de um contato, e marca.",
+        "Compare a contact's safety number, and mark it.",
+    ),
     "doctor": (
         "mepassa.cli.talk:doctor",
         "Examina rede, servidor e relógio; diz o que fazer.",

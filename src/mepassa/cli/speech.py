@@ -51,6 +51,12 @@ PORTUGUESE_SENTENCES = {
     ),
     "The data folder cannot be written; choose another.": "Não é possível gravar na pasta de dados; escolha outra.",
     "The certificate and its key cannot be used.": "O certificado e a chave dele não podem ser usados.",
+    "This link shows another key for somebody whom you know already; it was not used.": (
+        "Este link mostra outra chave para alguém que você já conhece; não foi usado."
+    ),
+    "That is not this contact's safety number; compare it again.": (
+        "Esse não é o número de segurança deste contato; compare de novo."
+    ),
     "The node did not answer in time; try again.": "O MePassa desta pasta não respondeu a tempo; tente de novo.",
 }
 """By what is said in English, where one class says several things; comes before the class's own sentence."""

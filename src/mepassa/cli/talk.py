@@ -267,10 +267,15 @@ def status(*, data: DataFolder = None, as_json: JsonFlag = False) -> None:
         "blocked": pick("bloqueada", "blocked"),
     }
     kinds = {"direct": pick("direto", "direct"), "relayed": pick("pela ponte", "by relay")}
+    checks = {
+        "verified": pick("✓ verificado", "✓ verified"),
+        "withdrawn": pick("⚠ verificação retirada", "⚠ verification withdrawn"),
+    }
     for chat in found["chats"]:
         path = chat["path"]
         live = f" · {kinds[path['kind']]}" if path else ""
-        say(f"  {printable(chat['name'])} ({states[chat['state']]}, {chat['unread']}){live}")
+        checked = f" · {checks[chat['verification']]}" if chat["verification"] in checks else ""
+        say(f"  {printable(chat['name'])} ({states[chat['state']]}, {chat['unread']}){live}{checked}")
 
 
 def doctor(*, data: DataFolder = None, as_json: JsonFlag = False) -> int:

@@ -2,13 +2,20 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from mepassa.client.courier import Homes
 from mepassa.client.outbox import Outbox
 from mepassa.client.upkeep import Upkeep
-from mepassa.crypto.safety_number import safety_number
+from mepassa.crypto.safety_number import SafetyNumber
 from mepassa.model.card import Card
-from mepassa.model.errors import InvalidInputError, MalformedError, NotFoundError
+from mepassa.model.errors import (
+    DeviceListForkError,
+    InvalidInputError,
+    MalformedError,
+    NotFoundError,
+    SignatureError,
+)
 from mepassa.model.ids import AccountId, MessageId
 from mepassa.model.route import Policy
 from mepassa.model.status import ChatState
@@ -17,10 +24,13 @@ from mepassa.ports.db import Db
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Contact, Invite, InviteKind, MessageRow, OwnAccount, Tx
-from mepassa.protocol import contacts, delivery, receipts
+from mepassa.protocol import contacts, delivery, receipts, verification
+from mepassa.protocol.alarms import Alarm
 from mepassa.wire.card import card_to_link, card_to_scheme_link, decode_link
+from mepassa.wire.safety_code import decode_safety_code
 
 MAX_PAGE = 1000
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +100,10 @@ class Messenger:
             raise NotFoundError("There is no such message.")
         return row
 
-    async def safety_number(self, chat: AccountId) -> str:
-        """60 digits, the same on both sides."""
+    async def safety_number(self, chat: AccountId) -> SafetyNumber:
+        """60 digits, the same on both sides, and the code for the other side to scan."""
         own, contact = await self._db.run(lambda tx: (tx.own(), contacts.require(tx, chat)))
-        return safety_number(own.root_key, own.address.account, contact.root_key, contact.account).digits
+        return verification.number_of(own, contact)
 
     # --- messages ----------------------------------------------------------------------------------------------------
 
@@ -167,15 +177,22 @@ class Messenger:
         own = await self.me()
         account = contacts.check_card(own, card, direct=direct)
         known = await self._db.run(lambda tx: tx.contact(account))
+        if known is not None and known.root_key != card.root_key:
+            await self._alarmed(lambda tx: verification.withdraw(tx, account, Alarm.ROOT_CHANGED))
+            raise SignatureError(contacts.OTHER_ROOT)
         if known is not None and known.state is ChatState.ACCEPTED:
             return known
         home = self._homes.recipient(HomeAddress(card.home_url, card.home_key))
         fetched = await home.fetch_account(account, card.invite_token, prekeys=False)
-        contact = await self._db.run(
-            lambda tx: contacts.add_card(
-                tx, card, fetched.device_list, direct=direct, now_ms=self._clock.now_ms(), rng=self._rng
+        try:
+            contact = await self._db.run(
+                lambda tx: contacts.add_card(
+                    tx, card, fetched.device_list, direct=direct, now_ms=self._clock.now_ms(), rng=self._rng
+                )
             )
-        )
+        except DeviceListForkError:
+            await self._alarmed(lambda tx: verification.withdraw(tx, account, Alarm.LIST_FORKED))
+            raise
         self._contact_changed(account)
         return contact
 
@@ -196,6 +213,38 @@ class Messenger:
         contact = await self._db.run(lambda tx: contacts.set_policy(tx, chat, policy, self._clock.now_ms(), self._rng))
         self._contact_changed(chat)
         return contact
+
+    # --- who they are ------------------------------------------------------------------------------------------------
+
+    async def verify(self, chat: AccountId, compared: str) -> Contact:
+        """The person has found these 60 digits on both screens. Raises `ConflictError` when they are others."""
+        return await self._verification(
+            lambda tx: verification.verify(tx, contacts.require(tx, chat), compared, self._clock.now_ms())
+        )
+
+    async def unverify(self, chat: AccountId) -> Contact:
+        return await self._verification(lambda tx: verification.unverify(tx, contacts.require(tx, chat)))
+
+    async def compare_code(self, chat: AccountId, code: str) -> verification.Comparison:
+        """What the text of a scanned code says; a match marks the contact as verified."""
+        try:
+            scanned = decode_safety_code(code)
+        except MalformedError:
+            await self.chat(chat)
+            return verification.Comparison.NO_CODE
+        return await self._verification(
+            lambda tx: verification.compare(tx, contacts.require(tx, chat), scanned, self._clock.now_ms())
+        )
+
+    async def _verification(self, work: Callable[[Tx], T]) -> T:
+        result = await self._db.run(work)
+        self._on_change()
+        return result
+
+    async def _alarmed(self, work: Callable[[Tx], object]) -> None:
+        """Kept although the command fails."""
+        await self._db.run(work)
+        self._on_change()
 
     def _changed(self, chat: AccountId) -> None:
         self._outbox.wake(chat)

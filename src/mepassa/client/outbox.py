@@ -17,7 +17,7 @@ from mepassa.client.courier import (
     Sent,
     Stored,
 )
-from mepassa.model.errors import BusyError, DiskFullError, MepassaError
+from mepassa.model.errors import BusyError, DeviceListForkError, DiskFullError, MepassaError
 from mepassa.model.ids import AccountId, Address
 from mepassa.ports.clock import Clock
 from mepassa.ports.db import Db
@@ -25,6 +25,7 @@ from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Contact, OutboxKind, OutboxRow, Tx
 from mepassa.protocol import delivery
 from mepassa.protocol.delivery import Ready
+from mepassa.protocol.devices import alarm_fork
 from mepassa.protocol.status import StatusEvent
 from mepassa.protocol.tokens import token_for
 
@@ -202,6 +203,9 @@ class Outbox:
         except MepassaError as failed:
             log.info("outbox.no_prekeys", extra={"error": failed.code})
             error = failed
+        if isinstance(error, DeviceListForkError):
+            await self._commit(lambda tx: alarm_fork(tx, contact))
+            self._on_change()
         name = error.code if error is not None else "NoPrekeysError"
         after_s = error.retry_after_s if isinstance(error, BusyError) else None
         await self._commit(

@@ -136,7 +136,7 @@ class DeviceListStaleError(RemoteError):
 
 
 class DeviceListForkError(RemoteError):
-    sentence = "Two different device lists carry the same version; compare the safety number before you go on."
+    sentence = "Two different device lists carry the same version; talk to that person by another way before you go on."
 
 
 class UnlistedDeviceError(RemoteError):

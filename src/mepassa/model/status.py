@@ -1,4 +1,4 @@
-"""Where a message stands."""
+"""Where a message, a chat and the trust in a contact stand."""
 
 from enum import StrEnum
 
@@ -24,3 +24,12 @@ class ChatState(StrEnum):
     REQUEST = "request"
     ACCEPTED = "accepted"
     BLOCKED = "blocked"
+
+
+class Verification(StrEnum):
+    """Whether this person has compared the safety number with the contact (docs/protocol/identity.md, "Verified")."""
+
+    NONE = "none"
+    VERIFIED = "verified"
+    WITHDRAWN = "withdrawn"
+    """Was verified, then something happened that an honest contact does not cause; stands until compared anew."""

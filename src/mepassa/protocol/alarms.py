@@ -11,6 +11,8 @@ class Alarm(StrEnum):
 
     NEW_DEVICE = "new_device"
     LIST_FORKED = "DeviceListForkError"
+    ROOT_CHANGED = "root_changed"
+    """Somebody shows another root key under a contact's account id."""
     UNLISTED_DEVICE = "unlisted_device"
     SESSION_DAMAGED = "session_damaged"
     STATE_ROLLED_BACK = "state_rolled_back"

@@ -37,6 +37,7 @@ MAX_PENDING_REQUESTS = 50
 """Strangers who wait for an answer at the same time; another one's request is not taken."""
 LINK_LIFE_MS, LINK_USES = 30 * DAY_MS, 20
 QR_LIFE_MS, QR_USES = 10 * 60 * 1000, 1
+OTHER_ROOT = "This link shows another key for somebody whom you know already; it was not used."
 
 
 def require(tx: Tx, account: AccountId) -> Contact:
@@ -103,20 +104,23 @@ def add_card(tx: Tx, card: Card, offered: SignedDeviceList, *, direct: bool, now
     account = check_card(own, card, direct=direct)
     verify_device_list(card.root_key, offered)
     known = tx.contact(account)
+    if known is not None and known.root_key != card.root_key:
+        raise SignatureError(OTHER_ROOT)
     if known is not None and known.state is ChatState.REQUEST:
         learn_list(tx, known, offered)
         return accept(tx, account, direct=direct, now_ms=now_ms, rng=rng)
     if known is not None and known.state is ChatState.ACCEPTED:
         return known
-    contact = Contact(
-        account=account,
-        root_key=card.root_key,
+    # What was known of somebody blocked or asked before stays known: an older list must not come back.
+    fresh = Contact(account, card.root_key, card.name, ChatState.REQUESTED, HomeAddress(card.home_url, card.home_key))
+    contact = replace(
+        known or fresh,
         name=card.name,
         state=ChatState.REQUESTED,
-        home=HomeAddress(card.home_url, card.home_key),
+        profile_key=None,
+        presence_key=None,
         policy=Policy.AUTO if direct else Policy.HIDE_MY_IP,
         invite_token=card.invite_token,
-        last_sender_seq=known.last_sender_seq if known is not None else 0,
         added_ms=now_ms,
     )
     tx.put_contact(contact)

@@ -11,6 +11,7 @@ from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.stores import Contact, EventKind, Tx
 from mepassa.protocol.alarms import Alarm, raise_alarm
 from mepassa.protocol.session import RemoteDevice
+from mepassa.protocol.verification import withdraw
 from mepassa.wire.card import check_home_url
 
 
@@ -64,7 +65,7 @@ def note_list_version(tx: Tx, contact: Contact, content: Content) -> Contact:
         and content.list_version == contact.list_version
         and content.list_hash != contact.device_list.hash
     ):
-        alarm_fork(tx, contact)
+        return alarm_fork(tx, contact)
     return contact
 
 
@@ -72,5 +73,6 @@ def wants_list(contact: Contact) -> bool:
     return contact.list_wanted > contact.list_version
 
 
-def alarm_fork(tx: Tx, contact: Contact) -> None:
-    raise_alarm(tx, Alarm.LIST_FORKED, contact.account)
+def alarm_fork(tx: Tx, contact: Contact) -> Contact:
+    """The root key has signed two lists of one version: somebody else may have it, so a verification is withdrawn."""
+    return withdraw(tx, contact.account, Alarm.LIST_FORKED) or contact

@@ -29,7 +29,7 @@ from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, Ow
 from mepassa.protocol.account import local_identity
 from mepassa.protocol.alarms import Alarm, raise_alarm
 from mepassa.protocol.contacts import answer_received, check_introduction, request_crossed, request_received
-from mepassa.protocol.devices import learn_list, listed_devices, note_list_version, wants_list
+from mepassa.protocol.devices import alarm_fork, learn_list, listed_devices, note_list_version, wants_list
 from mepassa.protocol.healing import answer_resend, could_not_open, healed
 from mepassa.protocol.prekeys import StoredPrekeys, consume
 from mepassa.protocol.receipts import acknowledge_to_sender, take_receipt
@@ -46,6 +46,7 @@ from mepassa.protocol.sealing import (
 )
 from mepassa.protocol.session import Decrypted, MessageType
 from mepassa.protocol.session_rows import load_session
+from mepassa.protocol.verification import withdraw
 from mepassa.wire.content import decode_content
 
 MAX_REQUEST_TEXTS = 20
@@ -156,7 +157,7 @@ def _from_contact(
     except (MalformedError, SignatureError):
         return dropped
     except DeviceListForkError:
-        raise_alarm(tx, Alarm.LIST_FORKED, contact.account)
+        alarm_fork(tx, contact)
         return dropped
     _take(tx, contact, unsealed.sender, content, arrival, now_ms, rng)
     contact = tx.contact(contact.account) or contact
@@ -190,6 +191,7 @@ def _from_stranger(
         assert content.introduction is not None
         root_key = content.introduction.card.root_key
         if contact is not None and contact.root_key != root_key:
+            withdraw(tx, contact.account, Alarm.ROOT_CHANGED)
             return dropped
         if validate_sender(unsealed, root_key, devices, now_ms) is not SenderVerdict.VALID:
             return dropped
@@ -199,7 +201,11 @@ def _from_stranger(
             contact = request_received(tx, content.introduction, devices, unsealed.sender.account, now_ms, rng)
         else:
             contact = learn_list(tx, contact, content.introduction.device_list)
-    except (DecryptionError, MalformedError, SignatureError, DeviceListForkError):
+    except (DecryptionError, MalformedError, SignatureError):
+        return dropped
+    except DeviceListForkError:
+        if contact is not None:
+            alarm_fork(tx, contact)
         return dropped
     if contact is None:
         return dropped

@@ -5,15 +5,17 @@ from typing import Any
 from mepassa.model.ids import AccountId, Address, Timestamp
 from mepassa.model.keys import HomeKey, PresencePublicKey, RootPublicKey
 from mepassa.model.route import Policy
-from mepassa.model.status import ChatState
+from mepassa.model.status import ChatState, Verification
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.stores import Contact, Invite, InviteKind
 from mepassa.storage.rows import SIGNED_LIST, Rows, from_secret, to_secret, to_time
 
 _CONTACT = (
     "account, root_key, name, state, home_url, home_key, policy, device_list, list_version, list_wanted, profile_key,"
-    " presence_key, invite_token, last_sender_seq, added_ms"
+    " presence_key, invite_token, last_sender_seq, added_ms, verification, verified_ms"
 )
+
+_MARKS = ", ".join("?" for _ in _CONTACT.split(","))
 
 
 def _to_contact(row: tuple[Any, ...]) -> Contact:
@@ -32,6 +34,8 @@ def _to_contact(row: tuple[Any, ...]) -> Contact:
         invite_token=row[12],
         last_sender_seq=row[13],
         added_ms=to_time(row[14]),
+        verification=Verification(row[15]),
+        verified_ms=to_time(row[16]),
     )
 
 
@@ -42,7 +46,7 @@ class ContactRows(Rows):
 
     def put_contact(self, contact: Contact) -> None:
         self._do(
-            f"INSERT OR REPLACE INTO contacts ({_CONTACT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT OR REPLACE INTO contacts ({_CONTACT}) VALUES ({_MARKS})",
             contact.account.raw,
             contact.root_key.raw,
             contact.name,
@@ -58,6 +62,8 @@ class ContactRows(Rows):
             contact.invite_token,
             contact.last_sender_seq,
             contact.added_ms,
+            contact.verification.value,
+            contact.verified_ms,
         )
 
     def contacts(self) -> tuple[Contact, ...]:

@@ -87,4 +87,8 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (account, device)
     );
     """,
+    """
+    ALTER TABLE contacts ADD COLUMN verification TEXT NOT NULL DEFAULT 'none';
+    ALTER TABLE contacts ADD COLUMN verified_ms INTEGER NOT NULL DEFAULT 0;
+    """,
 )

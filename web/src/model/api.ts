@@ -9,6 +9,7 @@ export type Me = { account_id: string; device_id: number; name: string; home: Ho
 export type Health = { ok: boolean; home: Home; problems: ErrorBody[]; waiting: number };
 
 export type ChatState = "requested" | "request" | "accepted" | "blocked";
+export type Verification = "none" | "verified" | "withdrawn";
 export type Policy = "auto" | "direct_only" | "hide_my_ip" | "data_saver";
 export type PathKind = "direct" | "relayed";
 export type Path = { kind: PathKind; rtt_ms: number | null };
@@ -20,6 +21,8 @@ export type Chat = {
   unread: number;
   path: Path | null;
   policy: Policy;
+  verification: Verification;
+  verified_at_ms: number | null;
 };
 
 export type RouteKind = "direct" | "relayed" | "stored";
@@ -53,6 +56,9 @@ export type Message = {
 export type Invite = { id: string; link: string; scheme_link: string; qr_svg: string; expires_at_ms: number };
 export type InviteKind = "link" | "qr";
 export type SafetyNumber = { safety_number: string };
+export type SafetyCode = { code: string; qr_svg: string };
+export type Comparison = { result: ComparisonResult };
+export type ComparisonResult = "match" | "no_match" | "own_code" | "other_version" | "no_code";
 
 export type MessageEvent = { type: "message"; seq: number; message: Message };
 export type StatusEvent = {
@@ -99,6 +105,10 @@ export interface NodeApi {
   chats(): Promise<Chat[]>;
   messages(chatId: string, limit: number, before?: string): Promise<Message[]>;
   safetyNumber(chatId: string): Promise<SafetyNumber>;
+  safetyCode(chatId: string): Promise<SafetyCode>;
+  compareCode(chatId: string, code: string): Promise<Comparison>;
+  /** `compared`: the 60 digits that were found equal; null takes the mark back. */
+  setVerification(chatId: string, compared: string | null): Promise<Chat>;
   createInvite(kind: InviteKind): Promise<Invite>;
   revokeInvite(id: string): Promise<void>;
   addContact(link: string, direct: boolean): Promise<Chat>;

@@ -13,6 +13,8 @@ const SAID: Readonly<Record<string, WordKey>> = {
   "Accept the request before you answer.": "said.accept_first",
   "There is no request to accept in this chat.": "said.no_request",
   "This contact is blocked.": "said.blocked",
+  "This link shows another key for somebody whom you know already; it was not used.": "said.other_key",
+  "That is not this contact's safety number; compare it again.": "said.other_number",
 };
 
 /** One sentence for a person. What has no words of its own here shows the node's sentence. */

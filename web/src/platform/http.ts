@@ -39,6 +39,10 @@ export function httpApi(root = "/api/v1"): NodeApi {
     messages: (id, limit, before) =>
       request("GET", `${chat(id)}/messages?limit=${limit}${before ? `&before=${encodeURIComponent(before)}` : ""}`),
     safetyNumber: (id) => request("GET", `${chat(id)}/safety_number`),
+    safetyCode: (id) => request("GET", `${chat(id)}/safety_code`),
+    compareCode: (id, code) => request("POST", `${chat(id)}/safety_code`, { code }),
+    setVerification: (id, compared) =>
+      request("PUT", `${chat(id)}/verification`, { verified: compared !== null, safety_number: compared }),
     createInvite: (kind) => request("POST", `${root}/invites`, { kind }),
     revokeInvite: (id) => request("DELETE", `${root}/invites/${encodeURIComponent(id)}`),
     addContact: (link, direct) => request("POST", `${root}/contacts`, { link, direct }),

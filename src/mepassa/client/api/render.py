@@ -35,6 +35,8 @@ def render_chat(contact: Contact, unread: int, path: LivePath | None) -> types.C
         unread=unread,
         path=render_path(path),
         policy=contact.policy,
+        verification=contact.verification,
+        verified_at_ms=contact.verified_ms or None,
     )
 
 

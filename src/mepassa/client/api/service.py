@@ -18,6 +18,7 @@ from mepassa.model.errors import InvalidInputError, UnsupportedError
 from mepassa.model.ids import AccountId, MessageId
 from mepassa.ports.db import Db
 from mepassa.ports.stores import Contact, InviteKind, Tx
+from mepassa.wire.safety_code import encode_safety_code
 
 Limit = Annotated[int, msgspec.Meta(ge=1, le=types.MAX_PAGE)]
 
@@ -129,7 +130,30 @@ class LocalApiService:
     @get("/chats/{chat_id}/safety_number")
     async def safety_number(self, chat_id: Hex16) -> types.SafetyNumber:
         """60 digits: the same at both ends if nobody is in between."""
-        return types.SafetyNumber(await self._messenger.safety_number(AccountId.from_hex(chat_id)))
+        return types.SafetyNumber((await self._messenger.safety_number(AccountId.from_hex(chat_id))).digits)
+
+    @get("/chats/{chat_id}/safety_code")
+    async def safety_code(self, chat_id: Hex16) -> types.SafetyCode:
+        """The same as a code that the other side scans or pastes."""
+        number = await self._messenger.safety_number(AccountId.from_hex(chat_id))
+        code = encode_safety_code(number.scannable)
+        return types.SafetyCode(code, qr_svg(code))
+
+    @post("/chats/{chat_id}/safety_code")
+    async def compare_code(self, chat_id: Hex16, body: types.CompareCode) -> types.Comparison:
+        """Compare the code from the other side's screen; a match verifies the contact."""
+        found = await self._messenger.compare_code(AccountId.from_hex(chat_id), body.code)
+        return types.Comparison(found.value)
+
+    @put("/chats/{chat_id}/verification")
+    async def set_verification(self, chat_id: Hex16, body: types.SetVerification) -> types.Chat:
+        """The person has compared the safety number, or takes that back."""
+        account = AccountId.from_hex(chat_id)
+        if not body.verified:
+            return await self._chat(await self._messenger.unverify(account))
+        if body.safety_number is None:
+            raise InvalidInputError("Say which safety number was compared.", field="safety_number")
+        return await self._chat(await self._messenger.verify(account, body.safety_number))
 
     # --- messages ----------------------------------------------------------------------------------------------------
 

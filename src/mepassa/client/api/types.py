@@ -12,7 +12,7 @@ import msgspec
 
 from mepassa.model.content import MAX_TEXT_BYTES
 from mepassa.model.route import AddressClass, FoundBy, Policy, RouteKind, RouteTransport
-from mepassa.model.status import ChatState, MessageStatus
+from mepassa.model.status import ChatState, MessageStatus, Verification
 
 Hex16 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
 """16 bytes: an account, message, chat, invite or client id."""
@@ -104,6 +104,10 @@ class Chat(msgspec.Struct, frozen=True):
     unread: int
     path: Path | None
     policy: Policy
+    verification: Verification = Verification.NONE
+    """`verified`: the person has compared the safety number. `withdrawn`: it counts no longer; an alarm said why."""
+    verified_at_ms: int | None = None
+    """When it was last found equal; stays when it is withdrawn."""
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -162,6 +166,25 @@ class SafetyNumber(msgspec.Struct, frozen=True):
     safety_number: Annotated[str, msgspec.Meta(pattern="^[0-9]{60}$")]
 
 
+class SafetyCode(msgspec.Struct, frozen=True):
+    """GET /chats/{chat_id}/safety_code: the safety number for the other side to scan or paste.
+
+    `qr_svg` as in `Invite`.
+    """
+
+    code: str
+    qr_svg: str
+
+
+class Comparison(msgspec.Struct, frozen=True):
+    """POST /chats/{chat_id}/safety_code. Only `match` changes anything: the contact is verified with that.
+
+    `own_code`: this device's own code was given. `no_code`: it is none.
+    """
+
+    result: Literal["match", "no_match", "own_code", "other_version", "no_code"]
+
+
 class Paths(msgspec.Struct, frozen=True):
     """What PUT /paths answers: which kinds of live path this node takes now."""
 
@@ -214,6 +237,19 @@ class SetPolicy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """PUT /chats/{chat_id}/policy -> Chat."""
 
     route: Policy
+
+
+class SetVerification(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """PUT /chats/{chat_id}/verification -> Chat. To verify, say which number was compared: 409 when it is another."""
+
+    verified: bool
+    safety_number: Annotated[str, msgspec.Meta(pattern="^[0-9]{60}$")] | None = None
+
+
+class CompareCode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """POST /chats/{chat_id}/safety_code -> Comparison. `code`: what the other side's screen showed, as text."""
+
+    code: Annotated[str, msgspec.Meta(max_length=MAX_LINK_CHARACTERS)]
 
 
 class SetPaths(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -299,6 +335,8 @@ __all__ = [
     "ChatEvent",
     "Check",
     "Code",
+    "CompareCode",
+    "Comparison",
     "Content",
     "CreateInvite",
     "Diagnosis",
@@ -320,10 +358,12 @@ __all__ = [
     "Paths",
     "ResetEvent",
     "Route",
+    "SafetyCode",
     "SafetyNumber",
     "SendMessage",
     "SetPaths",
     "SetPolicy",
+    "SetVerification",
     "StatusEvent",
     "TextContent",
     "UnreadableContent",

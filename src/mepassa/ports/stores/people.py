@@ -10,7 +10,7 @@ from mepassa.model.ids import NEVER, AccountId, Address, Timestamp
 from mepassa.model.keys import PresencePublicKey, RootPublicKey
 from mepassa.model.route import Policy
 from mepassa.model.secret import SecretBytes
-from mepassa.model.status import ChatState
+from mepassa.model.status import ChatState, Verification
 from mepassa.ports.mailbox import HomeAddress
 
 
@@ -40,6 +40,9 @@ class Contact:
     last_sender_seq: int = 0
     """Ours, in this chat."""
     added_ms: Timestamp = NEVER
+    verification: Verification = Verification.NONE
+    verified_ms: Timestamp = NEVER
+    """When the person last found the numbers equal; stays when that is withdrawn."""
 
     @property
     def allows_direct(self) -> bool:
