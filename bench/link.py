@@ -42,8 +42,8 @@ class _Peer:
     async def link_opened(self, link: Link) -> None:
         pass
 
-    async def envelope_received(self, link: Link, envelope: SealedEnvelope) -> None:
-        pass
+    async def envelope_received(self, link: Link, envelope: SealedEnvelope) -> bool:
+        return True
 
     async def link_closed(self, link: Link) -> None:
         pass

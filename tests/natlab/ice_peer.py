@@ -43,8 +43,9 @@ class Handler:
     async def link_opened(self, link: Link) -> None:
         pass
 
-    async def envelope_received(self, link: Link, envelope: SealedEnvelope) -> None:
+    async def envelope_received(self, link: Link, envelope: SealedEnvelope) -> bool:
         say(event="received", number=int.from_bytes(envelope.raw[:4], "big"))
+        return True
 
     async def link_closed(self, link: Link) -> None:
         say(event="closed")

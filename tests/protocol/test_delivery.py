@@ -16,6 +16,7 @@ from mepassa.ports.stores import EventKind, MessageKind, OutboxKind, Tx
 from mepassa.protocol import delivery, outbound
 from mepassa.protocol.inbound import Fate
 from mepassa.protocol.outbound import Draft
+from mepassa.protocol.session import SessionRecord
 from mepassa.protocol.status import StatusEvent
 from mepassa.wire.content import decode_content
 from tests.protocol.phones import DIRECT, STORED, Phone, befriend, settle
@@ -177,12 +178,43 @@ def test_receipts_for_stored_messages_wait_a_little_and_go_together(pair: Pair) 
     assert len(beto.post(ana)) == 1
 
 
-def test_a_receipt_for_a_direct_message_leaves_at_once(pair: Pair) -> None:
+def test_the_acknowledgement_of_the_first_copy_says_delivered_and_the_receipt_follows(pair: Pair) -> None:
     ana, beto = pair
-    ana.write(beto, "já")
-    beto.take(ana.post(beto)[0], DIRECT)
-    (row,) = beto.ready(ana)
-    assert row.kind is OutboxKind.CONTROL
+    sent = ana.write(beto, "já")
+    (row,) = ana.ready(beto)
+    assert row.envelope is not None
+    assert beto.take(row.envelope, DIRECT).delivered
+    ana.taken(row, StatusEvent.OPENED_ON_PATH, DIRECT)
+    lifted = ana.message(sent.id)
+    assert (lifted.status, lifted.route) == (MessageStatus.DELIVERED, DIRECT)
+    assert beto.ready(ana) == (), "the receipt waits for others to take with it"
+    beto.clock.advance(5)
+    (receipt,) = beto.ready(ana)
+    assert receipt.kind is OutboxKind.CONTROL
+    settle(ana, beto)
+    assert ana.message(sent.id) == lifted
+
+
+def test_only_a_first_copy_that_was_taken_counts_as_delivered(pair: Pair) -> None:
+    ana, beto = pair
+    ana.write(beto, "uma")
+    (envelope,) = ana.post(beto)
+    beto.take(envelope, STORED)
+    again = beto.take(envelope, DIRECT)
+    assert (again.fate, again.delivered) == (Fate.SEEN_BEFORE, False)
+    ana.write(beto, "duas")
+    beto.block(ana)
+    refused = beto.take(ana.post(beto)[0], DIRECT)
+    assert (refused.fate, refused.delivered) == (Fate.DROPPED, False)
+
+
+def test_a_message_that_would_not_open_is_not_called_delivered(pair: Pair) -> None:
+    ana, beto = pair
+    ana.write(beto, "perdida")
+    (envelope,) = ana.post(beto)
+    beto.db.run_now(lambda tx: tx.put_session(ana.address, SessionRecord.EMPTY.to_bytes()))
+    failed = beto.take(envelope, DIRECT)
+    assert (failed.fate, failed.delivered) == (Fate.COULD_NOT_OPEN, False)
 
 
 def test_more_receipts_than_fit_one_envelope_go_in_several(pair: Pair) -> None:

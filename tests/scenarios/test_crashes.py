@@ -29,8 +29,9 @@ ANSWER = "recebi, uma vez"
 class HastyInbox(Inbox):
     """The planted fault: it says that it has taken an envelope, and takes it then."""
 
-    async def receive(self, envelope: SealedEnvelope, arrival: Arrival) -> None:
+    async def receive(self, envelope: SealedEnvelope, arrival: Arrival) -> bool:
         asyncio.get_running_loop().create_task(self._later(envelope, arrival))
+        return True
 
     async def _later(self, envelope: SealedEnvelope, arrival: Arrival) -> None:
         await asyncio.sleep(0.05)

@@ -55,15 +55,17 @@ class Recorder:
         self.opened.append(link)
         self.changed.set()
 
-    async def envelope_received(self, link: Link, envelope: SealedEnvelope) -> None:
+    async def envelope_received(self, link: Link, envelope: SealedEnvelope) -> bool:
         if self.hold is not None:
             await self.hold.wait()
         if self.refuse is not None:
             raise self.refuse
         if self.then is not None:
             await self.then()
+        first = envelope not in self.received
         self.received.append(envelope)
         self.changed.set()
+        return first
 
     async def link_closed(self, link: Link) -> None:
         self.closed.append(link)

@@ -179,10 +179,10 @@ def test_an_envelope_is_acknowledged_only_when_the_receiver_says_so() -> None:
     pair.ana.send_envelope(sent, 1.0)
     pair.settle()
     assert pair.seen["bruno"][-1] == EnvelopeReceived(sent)
-    assert EnvelopeAcknowledged(sent.id) not in pair.seen["ana"]
-    pair.bruno.acknowledge(sent.id)
+    assert EnvelopeAcknowledged(sent.id, opened=True) not in pair.seen["ana"]
+    pair.bruno.acknowledge(sent.id, opened=True)
     pair.settle()
-    assert pair.seen["ana"][-1] == EnvelopeAcknowledged(sent.id)
+    assert pair.seen["ana"][-1] == EnvelopeAcknowledged(sent.id, opened=True)
     assert pair.ana.in_flight == 0
 
 
@@ -193,9 +193,12 @@ def test_acknowledgements_come_in_any_order_and_unknown_ones_say_nothing() -> No
     pair.ana.send_envelope(second, 1.0)
     pair.settle()
     for known in (second, envelope(3), first, first):
-        pair.bruno.acknowledge(known.id)
+        pair.bruno.acknowledge(known.id, opened=False)
     pair.settle()
-    assert pair.seen["ana"][-2:] == [EnvelopeAcknowledged(second.id), EnvelopeAcknowledged(first.id)]
+    assert pair.seen["ana"][-2:] == [
+        EnvelopeAcknowledged(second.id, opened=False),
+        EnvelopeAcknowledged(first.id, opened=False),
+    ]
 
 
 def test_an_envelope_in_flight_is_not_sent_twice() -> None:
@@ -251,7 +254,7 @@ def test_a_peer_that_talks_and_does_not_read_costs_bounded_memory(monkeypatch: p
     pair.bruno.receive_data(encode_record(Ping(1)) * 5_000, 1.0)
     assert len(pair.bruno.data_to_send()) < 1_000
     for _ in range(2_000):  # an acknowledgement is 26 bytes
-        pair.bruno.acknowledge(envelope(1).id)
+        pair.bruno.acknowledge(envelope(1).id, opened=True)
     assert events(pair.bruno)[-1] == LinkClosed(CloseCause.SILENT)
 
 

@@ -97,6 +97,18 @@ def test_envelopes_are_acknowledged_after_the_handler_returns_several_in_flight(
     play(scenario, seed=seed)
 
 
+def test_the_acknowledgement_carries_whether_the_handler_took_this_copy_as_the_first() -> None:
+    async def scenario(meeting: Meeting) -> None:
+        link, _, _ = await meeting.open()
+        assert [await link.send(envelope(1)), await link.send(envelope(1)), await link.send(envelope(2))] == [
+            True,
+            False,
+            True,
+        ]
+
+    play(scenario)
+
+
 def test_the_handler_hears_opened_then_envelopes_then_closed_once_each() -> None:
     async def scenario(meeting: Meeting) -> None:
         link, other, _ = await meeting.open()

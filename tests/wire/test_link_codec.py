@@ -108,7 +108,9 @@ def test_golden_bytes_of_the_small_records() -> None:
     assert encode_record(Pong(7)).hex(" ") == "00 00 00 05 92 01 92 05 07"
     assert encode_record(Bye(1)).hex(" ") == "00 00 00 05 92 01 92 06 01"
     assert encode_record(ErrorRecord(0)).hex(" ") == "00 00 00 05 92 01 92 07 00"
-    assert encode_record(Ack(EnvelopeId(bytes(16)))).hex(" ") == "00 00 00 16 92 01 92 03 c4 10" + " 00" * 16
+    ack = "00 00 00 17 92 01 93 03 c4 10" + " 00" * 16
+    assert encode_record(Ack(EnvelopeId(bytes(16)))).hex(" ") == ack + " c2"
+    assert encode_record(Ack(EnvelopeId(bytes(16)), opened=True)).hex(" ") == ack + " c3"
 
 
 @pytest.mark.parametrize("body", [b"", b"\x92\x01\x92\x09\x00", b"\x92\x02\x92\x04\x07", b"\x92\x01\x90", b"\xc0"])

@@ -42,9 +42,10 @@ class OutboxItem:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """The recipient's device acknowledged it on a live path, after its commit."""
+    """The recipient's device acknowledged it on a live path, after its commit; `opened`: this copy, as the first."""
 
     route: Route
+    opened: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,8 +62,8 @@ class Inbox:
         self._waiting: dict[AccountId, _Waiting] = {}
         self._wanted = asyncio.Event()
 
-    async def receive(self, envelope: SealedEnvelope, arrival: Arrival) -> None:
-        """Returns after the commit: then acknowledge, whatever the bytes were.
+    async def receive(self, envelope: SealedEnvelope, arrival: Arrival) -> bool:
+        """Returns after the commit: then acknowledge, whatever the bytes were. Whether this copy delivered something.
 
         Raises `UnlistedDeviceError` (not to be acknowledged: the sender's device list is fetched first) or
         `DiskFullError`.
@@ -75,6 +75,7 @@ class Inbox:
             if len(waiting.held) < MAX_HELD:
                 waiting.held[envelope.id] = (envelope, arrival)
             raise UnlistedDeviceError
+        return received.delivered
 
     async def run(self) -> None:
         """Fetches what is wanted; at a start, what a message has named before."""

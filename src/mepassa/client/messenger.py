@@ -111,12 +111,17 @@ class Messenger:
         self, chat: AccountId, client_id: bytes, text: str, reply_to: MessageId | None = None
     ) -> MessageRow:
         """The same `client_id` again gives the same message."""
-        row = await self._db.run(
-            lambda tx: delivery.compose_text(
-                tx, chat, text, client_id=client_id, reply_to=reply_to, now_ms=self._clock.now_ms(), rng=self._rng
+
+        def work(tx: Tx) -> tuple[MessageRow, delivery.Ready | None]:
+            now_ms = self._clock.now_ms()
+            row = delivery.compose_text(
+                tx, chat, text, client_id=client_id, reply_to=reply_to, now_ms=now_ms, rng=self._rng
             )
-        )
-        self._changed(chat)
+            return row, delivery.prepare(tx, chat, now_ms, self._rng)
+
+        row, ready = await self._db.run(work)
+        self._outbox.send(chat, ready)
+        self._on_change()
         return row
 
     async def send_again(self, message_id: MessageId) -> MessageRow:

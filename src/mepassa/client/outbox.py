@@ -92,11 +92,23 @@ class Outbox:
         if self._tasks is None:
             return
         for account in accounts:
-            lane = self._lanes.get(account)
-            if lane is None:
-                lane = self._lanes[account] = _Lane(account)
-                self._tasks.create_task(self._work(lane))
+            self._lane(self._tasks, account).woken.set()
+
+    def send(self, account: AccountId, ready: Ready | None) -> None:
+        """What a commit has just sealed leaves at once, without another look at the database."""
+        if self._tasks is None or ready is None:
+            return
+        lane = self._lane(self._tasks, account)
+        self._begin(lane, ready)
+        if ready.next_try_ms is not None or not ready.rows:
             lane.woken.set()
+
+    def _lane(self, tasks: asyncio.TaskGroup, account: AccountId) -> _Lane:
+        lane = self._lanes.get(account)
+        if lane is None:
+            lane = self._lanes[account] = _Lane(account)
+            tasks.create_task(self._work(lane))
+        return lane
 
     def retry_now(self) -> None:
         """The network or a home came back: what waits for its next try is due at once."""
@@ -114,13 +126,19 @@ class Outbox:
         self.wake(*(await self._commit(lambda tx: delivery.retry_all(tx, now_ms)) or ()))
 
     async def _work(self, lane: _Lane) -> None:
+        wait_s: float | None = None
         while True:
+            try:
+                async with asyncio.timeout(wait_s):
+                    await lane.woken.wait()
+            except TimeoutError:
+                pass
             lane.woken.clear()
             try:
                 ready = await self._db.run(lambda tx: self._prepare(tx, lane.account))
             except DiskFullError:
                 log.warning("outbox.disk_full")
-                await asyncio.sleep(FULL_DISK_PAUSE_S)
+                wait_s = FULL_DISK_PAUSE_S
                 continue
             if ready is not None:
                 self._begin(lane, ready)
@@ -129,11 +147,6 @@ class Outbox:
                 del self._lanes[lane.account]
                 return
             wait_s = None if next_try_ms is None else max(0.0, (next_try_ms - self._clock.now_ms()) / 1000)
-            try:
-                async with asyncio.timeout(wait_s):
-                    await lane.woken.wait()
-            except TimeoutError:
-                pass
 
     def _prepare(self, tx: Tx, account: AccountId) -> Ready | None:
         return delivery.prepare(tx, account, self._clock.now_ms(), self._rng)
@@ -177,7 +190,8 @@ class Outbox:
 
         match outcome:
             case Sent():
-                await self._commit(taken(StatusEvent.SENT_ON_PATH, outcome))
+                event = StatusEvent.OPENED_ON_PATH if outcome.opened else StatusEvent.SENT_ON_PATH
+                await self._commit(taken(event, outcome))
             case Stored():
                 await self._commit(taken(StatusEvent.DEPOSIT_SYNCED, outcome))
             case Refused(error=failed, retry_after_s=after_s):

@@ -34,8 +34,10 @@ class Link(Protocol):
         """Smoothed round trip in seconds; None until the first ping has come back."""
         ...
 
-    async def send(self, envelope: SealedEnvelope) -> None:
+    async def send(self, envelope: SealedEnvelope) -> bool:
         """Returns once the peer has acknowledged, which it does only after its commit. Raises `LinkLostError`.
+
+        True: the peer has opened this copy, and it was the first. False says nothing but that it is on its disk.
 
         Cancelling (a time-out of the caller's) leaves the link open; the same bytes may then go another way.
         """
@@ -51,8 +53,11 @@ class LinkHandler(Protocol):
 
     async def link_opened(self, link: Link) -> None: ...
 
-    async def envelope_received(self, link: Link, envelope: SealedEnvelope) -> None:
-        """Returns after the commit; only then is it acknowledged. Raising means: not acknowledged, link kept."""
+    async def envelope_received(self, link: Link, envelope: SealedEnvelope) -> bool:
+        """Returns after the commit; only then is it acknowledged. Raising means: not acknowledged, link kept.
+
+        Whether this copy was the first and has been opened: the acknowledgement says so.
+        """
         ...
 
     async def link_closed(self, link: Link) -> None: ...

@@ -85,6 +85,8 @@ class Received:
     """A newer device list of `account` should be fetched."""
     alive: Address | None = None
     """The device that wrote this only a moment ago: it is online now, however this came."""
+    delivered: bool = False
+    """What the sender wrote was taken from this copy; by a live path the acknowledgement says so, ahead of the receipt."""
     contacts_changed: bool = False
     """Keys, tokens, states or what is asked for may be others now: whoever tells homes and links should look."""
 
@@ -159,13 +161,14 @@ def _from_contact(
     except DeviceListForkError:
         alarm_fork(tx, contact)
         return dropped
-    _take(tx, contact, unsealed.sender, content, arrival, now_ms, rng)
+    delivered = _take(tx, contact, unsealed.sender, content, arrival, now_ms, rng)
     contact = tx.contact(contact.account) or contact
     keys = isinstance(content.body, ContactAccepted | ProfileKey | PresenceKey)
     return Received(
         Fate.OPENED,
         contact.account,
         list_wanted=wants_list(contact),
+        delivered=delivered,
         contacts_changed=keys or content.introduction is not None,
         alive=unsealed.sender if abs(now_ms - content.sent_at_ms) <= ALIVE_MS else None,
     )
@@ -254,8 +257,8 @@ def _introduced(tx: Tx, contact: Contact, content: Content, now_ms: Timestamp, r
 
 def _take(
     tx: Tx, contact: Contact, sender: Address, content: Content, arrival: Arrival, now_ms: Timestamp, rng: Rng
-) -> None:
-    """What the content says, by its body."""
+) -> bool:
+    """What the content says, by its body. Whether its sender is to know that it has been delivered."""
     if content.resend_of is not None:
         healed(tx, contact, MessageId(content.resend_of.raw))
         unopened = tx.unopened(content.resend_of)
@@ -264,7 +267,7 @@ def _take(
     match content.body:
         case Receipt():
             take_receipt(tx, contact, sender, content.body)
-            return
+            return False
         case ContactAccepted():
             contact = answer_received(tx, contact, content.body, now_ms, rng)
         case ProfileKey(profile_key=key):
@@ -277,9 +280,11 @@ def _take(
             pass
         case Text() | UnknownBody():
             if not _show(tx, contact, content, arrival, now_ms):
-                return
-    if contact.state in {ChatState.ACCEPTED, ChatState.REQUESTED}:
-        acknowledge_to_sender(tx, contact, content.message_id, arrival.route, now_ms, rng)
+                return False
+    if contact.state not in {ChatState.ACCEPTED, ChatState.REQUESTED}:
+        return False
+    acknowledge_to_sender(tx, contact, content.message_id, arrival.route, now_ms, rng)
+    return True
 
 
 def _show(tx: Tx, contact: Contact, content: Content, arrival: Arrival, now_ms: Timestamp) -> bool:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from mepassa.model.content import Receipt, ReceiptEntry, ReceiptKind
 from mepassa.model.ids import AccountId, Address, MessageId, Timestamp
-from mepassa.model.route import Route, RouteKind
+from mepassa.model.route import Route
 from mepassa.model.status import ChatState, MessageStatus
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, OutboxRow, Tx
@@ -14,16 +14,16 @@ from mepassa.wire.content import decode_content, encode_content, rewrite
 
 BATCH = 50
 """Entries in one receipt, routes included, that certainly fit an envelope."""
-STORED_DELAY_S = (1.0, 5.0)
-"""A receipt for a stored message leaves after a random while: the home that handed it over learns less from its time."""
+DELAY_S = (1.0, 5.0)
+"""A delivery receipt leaves after a random while and takes others with it. The home that handed over a stored message
+learns less from its time; and of what came by a live path, the acknowledgement has told the sender already."""
 
 
 def acknowledge_to_sender(
     tx: Tx, contact: Contact, message_id: MessageId, route: Route | None, now_ms: Timestamp, rng: Rng
 ) -> None:
-    """A delivery receipt in the outbox. For a stored message it waits a little, and takes others with it."""
-    stored = route is None or route.kind is RouteKind.STORED
-    _put(tx, contact, ReceiptKind.DELIVERED, (ReceiptEntry(message_id, route),), now_ms, rng, batched=stored)
+    """A delivery receipt in the outbox; it waits a little, and takes others with it."""
+    _put(tx, contact, ReceiptKind.DELIVERED, (ReceiptEntry(message_id, route),), now_ms, rng, batched=True)
 
 
 def release_held(tx: Tx, contact: Contact, now_ms: Timestamp, rng: Rng) -> None:
@@ -89,7 +89,7 @@ def _put(
     if batched and _join_waiting(tx, contact.account, kind, entries):
         return
     content = make_content(tx, contact, Draft(Receipt(kind, entries), MessageId(rng.token(16))), now_ms)
-    address(tx, contact, content, now_ms, rng, after_s=rng.uniform(*STORED_DELAY_S) if batched else 0.0)
+    address(tx, contact, content, now_ms, rng, after_s=rng.uniform(*DELAY_S) if batched else 0.0)
 
 
 def _join_waiting(tx: Tx, account: AccountId, kind: ReceiptKind, entries: tuple[ReceiptEntry, ...]) -> bool:

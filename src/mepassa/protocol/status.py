@@ -7,7 +7,9 @@ from mepassa.model.status import MessageStatus
 
 class StatusEvent(StrEnum):
     SENT_ON_PATH = "sent_on_path"
-    """The recipient's device acknowledged it on a live path."""
+    """The recipient's device acknowledged it on a live path, and said no more."""
+    OPENED_ON_PATH = "opened_on_path"
+    """It acknowledged it on a live path, as opened there: as good as a receipt, and faster."""
     DEPOSIT_SYNCED = "deposit_synced"
     RECEIPT_RECEIVED = "receipt_received"
     READ_RECEIVED = "read_received"
@@ -22,6 +24,7 @@ _S, _E = MessageStatus, StatusEvent
 _RISE = {
     _E.SENT_ON_PATH: _S.SENT,
     _E.DEPOSIT_SYNCED: _S.STORED,
+    _E.OPENED_ON_PATH: _S.DELIVERED,
     _E.RECEIPT_RECEIVED: _S.DELIVERED,
     _E.READ_RECEIVED: _S.READ,
 }
@@ -41,6 +44,7 @@ TRANSITIONS: dict[MessageStatus, dict[StatusEvent, MessageStatus]] = {
     _S.READ: _stay(_S.READ),
     _S.FAILED: {
         **_stay(_S.FAILED),
+        _E.OPENED_ON_PATH: _S.DELIVERED,
         _E.RECEIPT_RECEIVED: _S.DELIVERED,
         _E.READ_RECEIVED: _S.READ,
         _E.SENT_AGAIN: _S.QUEUED,

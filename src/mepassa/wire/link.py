@@ -52,9 +52,13 @@ class EnvelopeRecord(msgspec.Struct, frozen=True, array_like=True, tag=2):
 
 
 class Ack(msgspec.Struct, frozen=True, array_like=True, tag=3):
-    """The envelope is committed at the receiver. Acks come in any order."""
+    """The envelope is committed at the receiver. Acks come in any order.
+
+    `opened`: this very copy was the first, and what it says has been taken: whoever wrote it may call it delivered.
+    """
 
     envelope_id: EnvelopeId
+    opened: bool = False
 
 
 class Ping(msgspec.Struct, frozen=True, array_like=True, tag=4):

@@ -126,11 +126,11 @@ class PathActions:
             peer.feed(SendFailed(action.envelope, action.path))
             return
         try:
-            await path.link.send(pending.item.envelope)
+            opened = await path.link.send(pending.item.envelope)
         except LinkLostError:
             peer.feed(SendFailed(action.envelope, action.path))
             return
-        await pending.tell(Sent(path.route))
+        await pending.tell(Sent(path.route, opened))
         peer.pending.pop(action.envelope, None)
         peer.feed(SendAcknowledged(action.envelope, action.path))
 

@@ -262,11 +262,11 @@ class PathService:
         (await self._peer(link.peer)).feed(PathClosed(path.number))
         await self._tell_path(link.peer.account)
 
-    async def envelope_received(self, link: Link, envelope: SealedEnvelope) -> None:
+    async def envelope_received(self, link: Link, envelope: SealedEnvelope) -> bool:
         if self._inbox is None:
             raise RuntimeError("attach() comes first")
         path = self.live.find(link) or LivePath(0, link)
-        await self._inbox.receive(envelope, Arrival(path.route, link.peer))
+        return await self._inbox.receive(envelope, Arrival(path.route, link.peer))
 
     async def _measure(self) -> None:
         for path in self.live.all():

@@ -101,7 +101,10 @@ class EnvelopeReceived:
 
 @dataclass(frozen=True, slots=True)
 class EnvelopeAcknowledged:
+    """`opened`: the peer has opened this copy, and it was the first."""
+
     envelope_id: EnvelopeId
+    opened: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,9 +202,9 @@ class LinkMachine:
         """Nobody waits for this acknowledgement any more; it may still come and says nothing then."""
         self._in_flight.discard(envelope_id)
 
-    def acknowledge(self, envelope_id: EnvelopeId) -> None:
+    def acknowledge(self, envelope_id: EnvelopeId, *, opened: bool) -> None:
         if self._state is LinkState.OPEN:
-            self._put(Ack(envelope_id))
+            self._put(Ack(envelope_id, opened))
 
     def close(self, reason: ByeReason = ByeReason.CLOSED) -> None:
         """Say bye (only where both hellos have been said) and end."""
@@ -257,10 +260,10 @@ class LinkMachine:
                 self._receive_hello(record, now)
             case EnvelopeRecord(sealed):
                 self._events.append(EnvelopeReceived(SealedEnvelope(sealed)))
-            case Ack(envelope_id):
+            case Ack(envelope_id, opened):
                 if envelope_id in self._in_flight:
                     self._in_flight.discard(envelope_id)
-                    self._events.append(EnvelopeAcknowledged(envelope_id))
+                    self._events.append(EnvelopeAcknowledged(envelope_id, opened))
             case Ping(nonce):
                 if self._pongs_unsent < MAX_PONGS_UNSENT:
                     self._pongs_unsent += 1

@@ -88,7 +88,7 @@ class LinkSession:
         self._has_room = asyncio.Event()
         self._has_room.set()
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
-        self._waiting: dict[EnvelopeId, list[asyncio.Future[None]]] = {}
+        self._waiting: dict[EnvelopeId, list[asyncio.Future[bool]]] = {}
         self._idle = asyncio.Event()
         self._idle.set()
         self._settled = asyncio.Event()
@@ -132,18 +132,18 @@ class LinkSession:
         """Why it ended; None while it lives."""
         return self._cause
 
-    async def send(self, envelope: SealedEnvelope) -> None:
+    async def send(self, envelope: SealedEnvelope) -> bool:
         async with self._slots:
             if not self.is_open:
                 raise LinkLostError
-            future: asyncio.Future[None] = self._loop.create_future()
+            future: asyncio.Future[bool] = self._loop.create_future()
             waiting = self._waiting.setdefault(envelope.id, [])
             waiting.append(future)
             self._note_load()
             try:
                 self._machine.send_envelope(envelope, self._loop.time())
                 self._pump()
-                await future
+                return await future
             finally:
                 self._stop_waiting(envelope.id, future)
 
@@ -282,11 +282,11 @@ class LinkSession:
 
     async def _tell_envelope(self, envelope: SealedEnvelope) -> None:
         try:
-            await self._handler.envelope_received(self, envelope)
+            opened = await self._handler.envelope_received(self, envelope)
         except Exception as error:  # noqa: BLE001 - not acknowledged, link kept: the sender tries again
             log.warning("link.envelope_not_taken", extra={"error": type(error).__name__})
         else:
-            self._machine.acknowledge(envelope.id)
+            self._machine.acknowledge(envelope.id, opened=opened)
             self._pump()
         finally:
             self._untaken -= 1
@@ -312,10 +312,10 @@ class LinkSession:
                     self._untaken += 1
                     self._note_load()
                     self._told.put_nowait(event)
-                case EnvelopeAcknowledged(envelope_id):
+                case EnvelopeAcknowledged(envelope_id, opened):
                     for future in self._waiting.get(envelope_id, ()):
                         if not future.done():
-                            future.set_result(None)
+                            future.set_result(opened)
                 case LinkClosed(cause):
                     self._end(cause)
         self._to_write.set()
@@ -345,7 +345,7 @@ class LinkSession:
         self._over.set()
         self._settled.set()
 
-    def _stop_waiting(self, envelope_id: EnvelopeId, future: asyncio.Future[None]) -> None:
+    def _stop_waiting(self, envelope_id: EnvelopeId, future: asyncio.Future[bool]) -> None:
         waiting = self._waiting[envelope_id]
         waiting.remove(future)
         if not waiting:
