@@ -2,13 +2,12 @@
 """Every family of `ports.stores.Tx`: what goes in comes out, in the promised order."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from mepassa.model.device_list import SignedDeviceList
 from mepassa.model.envelope import SealedEnvelope
-from mepassa.model.errors import FolderInUseError, NotInitialisedError
+from mepassa.model.errors import NotInitialisedError
 from mepassa.model.ids import AccountId, Address, EnvelopeId, MessageId, Timestamp
 from mepassa.model.keys import HomeKey, IdentityKey, PresencePublicKey, RootPublicKey
 from mepassa.model.route import Policy, Route, RouteKind, RouteTransport
@@ -31,7 +30,7 @@ from mepassa.ports.stores import (
     SentRow,
     UnopenedRow,
 )
-from mepassa.storage import FolderLock, InlineDb
+from mepassa.storage import InlineDb
 
 ANA, BETO = AccountId(b"A" * 16), AccountId(b"B" * 16)
 HOME = HomeAddress("https://home.test", HomeKey(bytes(32)))
@@ -266,9 +265,3 @@ def test_known_addresses(db: InlineDb) -> None:
     assert db.run_now(lambda tx: tx.known_addresses(DEVICE)) == ("/ip4/198.51.100.1/tcp/1", "x")
     db.run_now(lambda tx: tx.forget_known_addresses())
     assert db.run_now(lambda tx: tx.known_addresses(DEVICE)) == ()
-
-
-def test_a_folder_has_one_process_at_a_time(tmp_path: Path) -> None:
-    with FolderLock(tmp_path), pytest.raises(FolderInUseError):
-        FolderLock(tmp_path)
-    FolderLock(tmp_path).release()

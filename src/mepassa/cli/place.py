@@ -14,9 +14,10 @@ def default_folder() -> Path:
     home = Path.home()
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA", home / "AppData" / "Local")) / "MePassa"
-    if sys.platform == "darwin":
+    elif sys.platform == "darwin":
         return home / "Library" / "Application Support" / "MePassa"
-    return Path(os.environ.get("XDG_DATA_HOME", home / ".local" / "share")) / "mepassa"
+    else:
+        return Path(os.environ.get("XDG_DATA_HOME", home / ".local" / "share")) / "mepassa"
 
 
 DataFolder = Annotated[

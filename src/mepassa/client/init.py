@@ -17,12 +17,12 @@ from mepassa.model.errors import ClockWrongError, ConflictError
 from mepassa.model.ids import AccountId
 from mepassa.model.secret import SecretBytes
 from mepassa.ports.clock import Clock, SystemClock
+from mepassa.ports.folder_lock import FILE_NAME as LOCK_NAME
+from mepassa.ports.folder_lock import FolderLock
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.rng import Rng, SystemRng
 from mepassa.storage import open_database
 from mepassa.storage.key import FILE_NAME, Keyring, make_key
-from mepassa.storage.lock import FILE_NAME as LOCK_NAME
-from mepassa.storage.lock import FolderLock
 from mepassa.transports.mailbox import Registration, WebSocketDialer, fetch_well_known, register
 
 DRAFT_NAME = "node.db.new"

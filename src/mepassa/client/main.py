@@ -12,12 +12,13 @@ from pathlib import Path
 import keyring
 
 from mepassa.client.config import NodeConfig
-from mepassa.client.folder import NodeFolder, write_private
+from mepassa.client.folder import NodeFolder
 from mepassa.client.supervisor import keep_running
 from mepassa.model.errors import NotInitialisedError
+from mepassa.ports.folder_lock import FolderLock
+from mepassa.ports.private_file import write_private
 from mepassa.storage import open_database
 from mepassa.storage.key import KeyPlace, key_place, load_key
-from mepassa.storage.lock import FolderLock
 
 __all__ = ["NodeConfig", "NodeReady", "needs_passphrase", "run_node"]
 
@@ -38,11 +39,11 @@ def run_node(config: NodeConfig, ready: Callable[[NodeReady], None]) -> None:
     """Run until SIGTERM or SIGINT. Raises a `LocalError` with one sentence when it cannot start."""
     if sys.platform == "win32":
         asyncio.run(run(config, ready))
-        return
-    import uvloop  # noqa: PLC0415 - not on Windows
+    else:
+        import uvloop  # noqa: PLC0415 - not on Windows
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(config, ready))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run(config, ready))
 
 
 def needs_passphrase(folder: Path) -> bool:
@@ -83,7 +84,7 @@ async def run(config: NodeConfig, ready: Callable[[NodeReady], None]) -> None:
                 version=version("mepassa"),
             ) as url,
         ):
-            write_private(folder.api_file, url + "\n")
+            write_private(folder.api_file, f"{url}\n".encode())
             cleanup.callback(folder.api_file.unlink, missing_ok=True)
             ready(NodeReady(url, folder.token_file, node.account_id))
             await stopping.wait()

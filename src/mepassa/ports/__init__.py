@@ -1,4 +1,5 @@
 """What the core needs from the world, as small Protocols.
 
-Implemented in `storage`, `transports`, `client` and, for tests, `testing`.
+Implemented in `storage`, `transports`, `client` and, for tests, `testing`. Where the standard library is all it takes,
+the real thing stands here: `clock`, `rng`, and for every program's folder `folder_lock` and `private_file`.
 """

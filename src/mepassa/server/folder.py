@@ -1,17 +1,16 @@
 """The home's folder: one process at a time, keys that only its owner can read."""
 
-import fcntl
-import os
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from mepassa.identity import HomeKeyPair
-from mepassa.model.errors import FolderInUseError, InvalidInputError
+from mepassa.model.errors import InvalidInputError
 from mepassa.model.secret import SecretBytes
+from mepassa.ports.folder_lock import FolderLock
+from mepassa.ports.private_file import write_private
 from mepassa.ports.rng import Rng
-from mepassa.server.private_file import write_private
 
 DATABASE = "home.db"
 HOME_KEY = "home-key"
@@ -19,32 +18,26 @@ RELAY_SECRET = "relay-secret"  # noqa: S105  # a file's name
 
 
 class Folder:
-    """Held by a lock that the kernel releases when the process is gone, however it goes."""
+    """One process at a time uses it, from `with` to its end."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock: int | None = None
+        self._lock: FolderLock | None = None
 
     def __enter__(self) -> Self:
         """Raises `FolderInUseError`, or `InvalidInputError` where the folder cannot be made or written."""
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = FolderLock(self.path)
         except OSError as error:
             raise InvalidInputError("The data folder cannot be written; choose another.", field="data") from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(handle)
-            raise FolderInUseError from error
-        self._lock = handle
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._lock is not None:
-            os.close(self._lock)
+            self._lock.release()
             self._lock = None
 
     @property

@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-import resource
 import signal
 import socket
 import ssl
+import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from importlib import import_module
@@ -45,7 +45,9 @@ async def run(config: ServerConfig, ready: Callable[[ReadyFacts], None]) -> None
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    # On Windows loops take no signals: Ctrl-C cancels us instead.
+    signals = () if sys.platform == "win32" else (signal.SIGTERM, signal.SIGINT)
+    for number in signals:
         loop.add_signal_handler(number, stopping.set)
     try:
         async with AsyncExitStack() as stack:
@@ -53,13 +55,14 @@ async def run(config: ServerConfig, ready: Callable[[ReadyFacts], None]) -> None
             ready(facts)
             await stopping.wait()
     finally:
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in signals:
             loop.remove_signal_handler(number)
 
 
 def serve(config: ServerConfig, ready: Callable[[ReadyFacts], None]) -> None:
     """`run` on a loop of its own, uvloop where there is one."""
-    new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
+    # The relay reads its sockets itself, which Windows' usual loop does not offer.
+    new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.SelectorEventLoop
     if find_spec("uvloop") is not None:
         new_loop = import_module("uvloop").new_event_loop
     _allow_many_sockets()
@@ -69,11 +72,14 @@ def serve(config: ServerConfig, ready: Callable[[ReadyFacts], None]) -> None:
 
 def _allow_many_sockets() -> None:
     """As many open files as the system lets this process have: the soft limit is often 1 024."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    except (OSError, ValueError):
-        log.warning("home.few_sockets")
+    if sys.platform != "win32":  # where there is no such limit
+        import resource  # noqa: PLC0415 - not on Windows
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        except (OSError, ValueError):
+            log.warning("home.few_sockets")
 
 
 async def _start(config: ServerConfig, stack: AsyncExitStack) -> ReadyFacts:

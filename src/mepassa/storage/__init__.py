@@ -3,10 +3,8 @@
 from mepassa.storage.database import InlineDb, SqlDb, open_database
 from mepassa.storage.errors import NewerDatabaseError, StorageError
 from mepassa.storage.key import KeyPlace, Keyring, key_place, load_key, make_key
-from mepassa.storage.lock import FolderLock
 
 __all__ = [
-    "FolderLock",
     "InlineDb",
     "KeyPlace",
     "Keyring",

@@ -28,7 +28,7 @@ class Connection:
             raise NotInitialisedError
         if create:
             # Before SQLite makes it: the journal beside it takes over the mode.
-            os.close(os.open(path, os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.close(os.open(path, os.O_CREAT, 0o600))
         self._raw: Any = sqlcipher3.connect(str(path), isolation_level=None, check_same_thread=False)
         try:
             self._open(key, synchronous)

@@ -4,7 +4,6 @@
 `plain\\n` + key 32. Argon2id with 64 MiB, t = 3, p = 4 (0.1 s), AES-256-GCM-SIV with the first line as associated data.
 """
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +14,7 @@ from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 
 from mepassa.model.errors import ConflictError, NotInitialisedError, WrongPassphraseError
 from mepassa.model.secret import SecretBytes
+from mepassa.ports.private_file import write_private
 from mepassa.ports.rng import Rng
 from mepassa.storage.errors import StorageError
 
@@ -60,13 +60,13 @@ def make_key(
     if passphrase is not None:
         salt, nonce = rng.token(_SALT), rng.token(_NONCE)
         sealed = AESGCMSIV(_stretch(passphrase, salt)).encrypt(nonce, key.expose(), _line(KeyPlace.PASSPHRASE))
-        _write(path, _line(KeyPlace.PASSPHRASE) + salt + nonce + sealed)
+        write_private(path, _line(KeyPlace.PASSPHRASE) + salt + nonce + sealed)
     elif keyring is not None:
         entry = rng.token(_ENTRY)  # not the folder's path: a folder may be moved
         keyring.set_password(SERVICE, entry.hex(), key.expose().hex())
-        _write(path, _line(KeyPlace.KEYRING) + entry)
+        write_private(path, _line(KeyPlace.KEYRING) + entry)
     else:
-        _write(path, _line(KeyPlace.PLAIN_FILE) + key.expose())
+        write_private(path, _line(KeyPlace.PLAIN_FILE) + key.expose())
     return key
 
 
@@ -106,21 +106,6 @@ def _stretch(passphrase: SecretBytes, salt: bytes) -> bytes:
 
 def _line(place: KeyPlace) -> bytes:
     return place.value.encode() + b"\n"
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Whole or not at all, and on disk before the database that it opens."""
-    draft = path.with_suffix(".new")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    draft.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def _read(folder: Path) -> tuple[KeyPlace, bytes]:

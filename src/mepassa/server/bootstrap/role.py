@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import sys
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -15,8 +16,8 @@ from mepassa.p2p.guest import TrioGuest
 from mepassa.p2p.hardening import HostLimits
 from mepassa.p2p.host import ListenError
 from mepassa.ports.clock import Clock, SystemClock
+from mepassa.ports.private_file import write_private
 from mepassa.ports.rng import Rng, SystemRng
-from mepassa.server.private_file import write_private
 
 MAX_CONNECTIONS = 6_000
 """1 500 connections take 175 MB; a node asks and leaves, so this many at once is a large place."""
@@ -128,7 +129,8 @@ def _see_that_it_is_free(ip: IpAddress, port: int) -> None:
     family = socket.AF_INET if ip.version == 4 else socket.AF_INET6
     with socket.socket(family, socket.SOCK_STREAM) as probe:
         try:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what lingers in TIME_WAIT takes no port
+            if sys.platform != "win32":  # there the option means another thing: a port that is taken is shared
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # what lingers in TIME_WAIT takes no port
             probe.bind((str(ip), port))
             probe.listen(1)
         except OSError as error:

@@ -25,7 +25,10 @@ else:
 
 
 class FolderLock:
-    """Held from construction until `release` (or the end of the process). Raises `FolderInUseError`."""
+    """Held from construction until `release` (or the end of the process).
+
+    Raises `FolderInUseError`, and `OSError` where the folder is not there or cannot be written.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._fd: int | None = os.open(folder / FILE_NAME, os.O_RDWR | os.O_CREAT, 0o600)
