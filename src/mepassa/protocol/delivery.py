@@ -181,11 +181,15 @@ def prepare(tx: Tx, account: AccountId, now_ms: Timestamp, rng: Rng) -> Ready | 
     contact = tx.contact(account)
     if contact is None or contact.state not in {ChatState.REQUESTED, ChatState.ACCEPTED}:
         return None
-    waiting = seal_due(tx, contact, now_ms, rng)
-    rows = tx.outbox(account)
-    ready = tuple(row for row in rows if row.envelope is not None and row.next_try_ms <= now_ms)
+    rows = seal_due(tx, contact, now_ms, rng)
+    due = [row for row in rows if row.next_try_ms <= now_ms]
     later = [row.next_try_ms for row in rows if row.next_try_ms > now_ms]
-    return Ready(contact, ready, bool(waiting), min(later, default=None))
+    return Ready(
+        contact,
+        tuple(row for row in due if row.envelope is not None),
+        any(row.envelope is None for row in due),
+        min(later, default=None),
+    )
 
 
 def start_sessions(tx: Tx, account: AccountId, fetched: FetchedAccount, now_ms: Timestamp, rng: Rng) -> None:

@@ -14,7 +14,7 @@ from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, OutboxKind, OutboxRow, Tx, UnopenedRow
 from mepassa.protocol.account import DAY_MS, local_identity, sender_certificate
 from mepassa.protocol.devices import remote_device
-from mepassa.protocol.outbound import EXPIRY_MS, kind_of, seal_row
+from mepassa.protocol.outbound import EXPIRY_MS, kind_of, sealed
 from mepassa.protocol.sealing import ResendRequest, Unsealed, seal_plaintext
 from mepassa.protocol.session import archive, failed_ratchet_key, must_archive
 from mepassa.protocol.session_rows import load_session
@@ -113,7 +113,7 @@ def answer_resend(
     )
     if _is_waiting(tx, contact, row):
         return
-    seal_row(tx, contact, tx.append_outbox(row), now_ms, rng)
+    tx.append_outbox(sealed(tx, contact, row, now_ms, rng))
 
 
 def _ask(tx: Tx, contact: Contact, row: UnopenedRow, now_ms: Timestamp, rng: Rng) -> None:

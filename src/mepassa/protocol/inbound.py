@@ -25,7 +25,7 @@ from mepassa.model.route import Route
 from mepassa.model.secret import SecretBytes
 from mepassa.model.status import ChatState, MessageStatus
 from mepassa.ports.rng import Rng
-from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, OwnAccount, Tx
+from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, Tx
 from mepassa.protocol.account import local_identity
 from mepassa.protocol.alarms import Alarm, raise_alarm
 from mepassa.protocol.contacts import answer_received, check_introduction, request_crossed, request_received
@@ -44,7 +44,7 @@ from mepassa.protocol.sealing import (
     read_plaintext,
     validate_sender,
 )
-from mepassa.protocol.session import Decrypted, MessageType
+from mepassa.protocol.session import Decrypted, LocalIdentity, MessageType
 from mepassa.protocol.session_rows import load_session
 from mepassa.protocol.verification import withdraw
 from mepassa.wire.content import decode_content
@@ -100,9 +100,9 @@ def receive(
     """
     if tx.seen(envelope.id):
         return Received(Fate.SEEN_BEFORE)
-    own = tx.own()
+    own = local_identity(tx.own())
     try:
-        unsealed = open_sealed(local_identity(own), envelope)
+        unsealed = open_sealed(own, envelope)
     except DecryptionError:
         return _done(tx, envelope, now_ms, Received(Fate.DROPPED))
     sender = unsealed.sender
@@ -125,7 +125,7 @@ def _done(tx: Tx, envelope: SealedEnvelope, now_ms: Timestamp, outcome: Received
 
 def _from_contact(
     tx: Tx,
-    own: OwnAccount,
+    own: LocalIdentity,
     contact: Contact,
     unsealed: Unsealed,
     envelope: SealedEnvelope,
@@ -176,7 +176,7 @@ def _from_contact(
 
 def _from_stranger(
     tx: Tx,
-    own: OwnAccount,
+    own: LocalIdentity,
     contact: Contact | None,
     unsealed: Unsealed,
     arrival: Arrival,
@@ -231,10 +231,10 @@ def _plaintext(tx: Tx, contact: Contact, unsealed: Unsealed, now_ms: Timestamp, 
 
 
 def _open(
-    tx: Tx, own: OwnAccount, unsealed: Unsealed, now_ms: Timestamp, rng: Rng, derivations: int = OPENING_DERIVATIONS
+    tx: Tx, own: LocalIdentity, unsealed: Unsealed, now_ms: Timestamp, rng: Rng, derivations: int = OPENING_DERIVATIONS
 ) -> Decrypted:
     return open_content(
-        load_session(tx, unsealed.sender), local_identity(own), unsealed,
+        load_session(tx, unsealed.sender), own, unsealed,
         prekeys=StoredPrekeys(tx), now_ms=now_ms, rng=rng, derivations=derivations,
     )  # fmt: skip
 

@@ -92,9 +92,7 @@ def address(
             next_try_ms=Timestamp(now_ms + int(after_s * 1000)),
             stored_only=stored_only,
         )
-        row = tx.append_outbox(row)
-        if after_s == 0.0:
-            seal_row(tx, contact, row, now_ms, rng)
+        tx.append_outbox(sealed(tx, contact, row, now_ms, rng) if after_s == 0.0 else row)
 
 
 def address_renewed(tx: Tx, contact: Contact, body: Body, now_ms: Timestamp, rng: Rng) -> None:
@@ -119,8 +117,11 @@ def drop_rows(tx: Tx, contact: Contact, message_id: MessageId) -> None:
             tx.delete_outbox(row.id)
 
 
-def seal_row(tx: Tx, contact: Contact, row: OutboxRow, now_ms: Timestamp, rng: Rng) -> OutboxRow:
-    """Step the ratchet and seal; unchanged when there is no session to that device, or only one that may not send."""
+def sealed(tx: Tx, contact: Contact, row: OutboxRow, now_ms: Timestamp, rng: Rng) -> OutboxRow:
+    """Step the ratchet and seal; unchanged when there is no session to that device, or only one that may not send.
+
+    The caller puts the row into the outbox, in this transaction.
+    """
     remote = remote_device(contact, row.to.device)
     if row.envelope is not None or remote is None:
         return row
@@ -142,20 +143,23 @@ def seal_row(tx: Tx, contact: Contact, row: OutboxRow, now_ms: Timestamp, rng: R
         return row
     if row.kind is OutboxKind.REQUEST and len(envelope.raw) > MAX_REQUEST_ENVELOPE_BYTES:
         raise TooLargeError(len(envelope.raw), MAX_REQUEST_ENVELOPE_BYTES)
-    sealed = replace(row, envelope=envelope)
     tx.put_session(row.to, stepped.to_bytes())
-    tx.update_outbox(sealed)
     tx.put_sent(SentRow(envelope.id, row.to, row.message_id, row.content, ratchet_key, row.resends, now_ms))
-    return sealed
+    return replace(row, envelope=envelope)
 
 
 def seal_due(tx: Tx, contact: Contact, now_ms: Timestamp, rng: Rng) -> tuple[OutboxRow, ...]:
-    """Seal what is due and can be; returns the due rows that still wait for a session."""
-    left = []
+    """Seal what is due and can be. Returns the contact's outbox as it then is; what is due and unsealed lacks a session."""
+    rows = []
     for row in tx.outbox(contact.account):
         if row.envelope is None and row.next_try_ms <= now_ms:
             if remote_device(contact, row.to.device) is None:
                 tx.delete_outbox(row.id)  # that device is not the contact's any more
-            elif seal_row(tx, contact, row, now_ms, rng).envelope is None:
-                left.append(row)
-    return tuple(left)
+                continue
+            after = sealed(tx, contact, row, now_ms, rng)
+            if after.envelope is not None:
+                tx.update_outbox(after)
+            rows.append(after)
+        else:
+            rows.append(row)
+    return tuple(rows)

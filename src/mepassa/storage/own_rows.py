@@ -10,7 +10,15 @@ from mepassa.storage.rows import SIGNED_LIST, Rows, from_secret, to_secret, to_t
 
 
 class OwnRows(Rows):
+    _own: OwnAccount | None = None
+
     def own(self) -> OwnAccount:
+        """Read once a transaction: nearly everything asks for it."""
+        if self._own is None:
+            self._own = self._read_own()
+        return self._own
+
+    def _read_own(self) -> OwnAccount:
         row = self._one(
             "SELECT account, device, name, root_key, root_seed, identity_key, device_seed, registration_id,"
             " device_certificate, device_list, list_version, home_url, home_key, profile_key, presence_seed FROM own"
@@ -34,6 +42,7 @@ class OwnRows(Rows):
         )
 
     def put_own(self, own: OwnAccount) -> None:
+        self._own = None
         self._do(
             "INSERT OR REPLACE INTO own VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             own.address.account.raw,

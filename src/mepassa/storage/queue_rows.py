@@ -1,5 +1,6 @@
 """What is on its way out, what must be remembered of it, and what has come in before."""
 
+from dataclasses import replace
 from typing import Any
 
 from mepassa.model.envelope import SealedEnvelope
@@ -51,13 +52,10 @@ def _from_outbox(row: OutboxRow) -> tuple[object, ...]:
 
 class OutboxRows(Rows):
     def append_outbox(self, row: OutboxRow) -> OutboxRow:
-        self._do(
-            f"INSERT INTO outbox ({_OUTBOX}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            *_from_outbox(row),
+        cursor = self._raw.execute(
+            f"INSERT INTO outbox ({_OUTBOX}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _from_outbox(row)
         )
-        stored = self._one(f"SELECT id, {_OUTBOX} FROM outbox WHERE id = last_insert_rowid()")
-        assert stored is not None
-        return _to_outbox(stored)
+        return replace(row, id=cursor.lastrowid)
 
     def outbox_row(self, row_id: int) -> OutboxRow | None:
         row = self._one(f"SELECT id, {_OUTBOX} FROM outbox WHERE id = ?", row_id)
