@@ -10,7 +10,6 @@ from mepassa.model.keys import HomeKey, RootPublicKey
 from mepassa.wire.card import (
     card_to_link,
     card_to_scheme_link,
-    check_home_url,
     decode_card,
     decode_link,
     encode_card,
@@ -89,25 +88,3 @@ def test_a_link_has_one_spelling() -> None:
 def test_an_overlong_link_is_not_searched() -> None:
     with pytest.raises(TooLargeError):
         decode_link("mepassa://add/" + "A" * 3000)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "ftp://home.test",
-        "https://home.test/",
-        "https://home.test/path",
-        "https://ana@home.test",
-        "https://HOME.test",
-        "https://home.test:99999",
-        "https://home.test:",
-        "https://hóme.test",
-        "https://home.test?x",
-        "https://",
-        "https://[::1",
-        "https://ho me.test",
-    ],
-)
-def test_a_home_address_is_host_and_port_and_nothing_more(url: str) -> None:
-    with pytest.raises(MalformedError):
-        check_home_url(url)

@@ -5,7 +5,6 @@ import contextlib
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from mepassa.client.account import create_account
 from mepassa.client.folder import NodeFolder
@@ -14,6 +13,7 @@ from mepassa.client.settings import INSECURE_HOME, PRIVATE_HOME
 from mepassa.identity import Language, RootKey, encode_recovery_phrase
 from mepassa.model.addresses import is_private, parse_ip
 from mepassa.model.errors import ClockWrongError, ConflictError
+from mepassa.model.home_url import parse_home_url
 from mepassa.model.ids import AccountId
 from mepassa.model.secret import SecretBytes
 from mepassa.ports.clock import Clock, SystemClock
@@ -56,7 +56,7 @@ async def create(config: InitConfig) -> Created:
     known = await fetch_well_known(config.home_url, expected_key=None, clock=clock, insecure_home=config.insecure_home)
     if abs(offset_s := known.clock_offset_s or 0.0) > CLOCK_TOLERANCE_S:
         raise ClockWrongError(offset_s)
-    home = HomeAddress(config.home_url.rstrip("/"), known.document.home_key)
+    home = HomeAddress(str(parse_home_url(config.home_url)), known.document.home_key)
     folder, made_here = NodeFolder(config.data), not config.data.exists()
     folder.make()
     draft = folder.root / DRAFT_NAME
@@ -120,7 +120,7 @@ def _keyring(config: InitConfig) -> Keyring | None:
 
 async def is_at_private_address(url: str) -> bool:
     """Whether the home's name stands for private addresses only."""
-    parts = urlsplit(url)
-    found = await asyncio.get_running_loop().getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)
+    parts = parse_home_url(url)
+    found = await asyncio.get_running_loop().getaddrinfo(parts.host, parts.port or 443, type=socket.SOCK_STREAM)
     addresses = [parse_ip(str(entry[4][0]).partition("%")[0]) for entry in found]
     return all(is_private(address) or address.is_loopback for address in addresses)

@@ -58,6 +58,10 @@ def is_private(address: IpAddress) -> bool:
     return any(address.version == network.version and address in network for network in PRIVATE_NETWORKS)
 
 
+def is_public(address: IpAddress) -> bool:
+    return not is_private(address) and not is_never_dialled(address)
+
+
 def is_never_dialled(address: IpAddress, *, allow_loopback: bool = False) -> bool:
     """Loopback (outside demo and tests), link-local, multicast, unspecified, broadcast, reserved; also IPv6 forms that
     hide an IPv4 address of such a kind or of a private network.

@@ -5,13 +5,14 @@ from typing import Annotated
 
 import msgspec
 
+from mepassa.model.home_url import MAX_URL_CHARS
 from mepassa.model.ids import DeviceId
 from mepassa.model.keys import HomeKey, IdentityKey
 
 MAX_DEVICES = 16
 """Devices an account may list. Each costs every sender one encryption a message; nobody owns more that chat."""
 
-HomeUrl = Annotated[str, msgspec.Meta(min_length=8, max_length=200)]
+HomeUrl = Annotated[str, msgspec.Meta(min_length=8, max_length=MAX_URL_CHARS)]
 
 
 class DeviceEntry(msgspec.Struct, frozen=True, array_like=True):

@@ -1,11 +1,8 @@
 """How two accounts become contacts, and cease to be (docs/protocol/contacts.md)."""
 
 from dataclasses import replace
-from ipaddress import ip_address
-from urllib.parse import urlsplit
 
 from mepassa.identity import PresenceKeyPair, account_id, verify_device_list
-from mepassa.model.addresses import is_never_dialled, is_private
 from mepassa.model.card import Card
 from mepassa.model.content import ContactAccepted, Hello, Introduction, PresenceKey, ProfileKey
 from mepassa.model.device_list import DeviceList, SignedDeviceList
@@ -17,6 +14,7 @@ from mepassa.model.errors import (
     SignatureError,
     UnsupportedError,
 )
+from mepassa.model.home_url import check_home_url, parse_home_url
 from mepassa.model.ids import AccountId, MessageId, Timestamp
 from mepassa.model.keys import PresencePublicKey
 from mepassa.model.route import Policy
@@ -30,7 +28,6 @@ from mepassa.protocol.devices import learn_list
 from mepassa.protocol.outbound import Draft, address, address_renewed, drop_rows, make_content
 from mepassa.protocol.receipts import release_held
 from mepassa.protocol.tokens import previous_keys, rotate_profile
-from mepassa.wire.card import check_home_url
 from mepassa.wire.content import decode_content
 
 MAX_PENDING_REQUESTS = 50
@@ -305,11 +302,4 @@ def _count_use(tx: Tx, invite: Invite, account: AccountId) -> None:
 
 def is_inside(home: HomeAddress) -> bool:
     """Whether that home is at an address of a private network or of this machine, as far as its URL says."""
-    host = urlsplit(home.url).hostname or ""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        literal = ip_address(host)
-    except ValueError:
-        return False
-    return is_private(literal) or is_never_dialled(literal)
+    return parse_home_url(home.url).is_inside

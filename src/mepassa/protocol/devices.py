@@ -6,13 +6,13 @@ from mepassa.identity import decode_device_list, supersedes, verify_device_list
 from mepassa.model.content import Content
 from mepassa.model.device_list import DeviceList, SignedDeviceList
 from mepassa.model.errors import DeviceListStaleError
+from mepassa.model.home_url import check_home_url
 from mepassa.model.ids import Address
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.stores import Contact, EventKind, Tx
 from mepassa.protocol.alarms import Alarm, raise_alarm
 from mepassa.protocol.session import RemoteDevice
 from mepassa.protocol.verification import withdraw
-from mepassa.wire.card import check_home_url
 
 
 def listed_devices(contact: Contact) -> DeviceList | None:

@@ -6,10 +6,10 @@ the dots are base64url of the encoded card, without padding.
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from urllib.parse import urlsplit
 
 from mepassa.model.card import Card
 from mepassa.model.errors import MalformedError, TooLargeError
+from mepassa.model.home_url import check_home_url
 from mepassa.wire.codec import Codec
 
 MAX_CARD_BYTES = 640
@@ -19,22 +19,6 @@ MAX_LINK_CHARS = 2_048
 SCHEME_PREFIX = "mepassa://add/"
 
 _CARD: Codec[Card] = Codec(Card, limit_bytes=MAX_CARD_BYTES)
-
-
-def check_home_url(url: str) -> str:
-    """`http(s)://HOST[:PORT]` in lower case and nothing more; returns it. Raises `MalformedError`."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise MalformedError("A server's address is https://HOST or https://HOST:PORT.") from error
-    host = parts.hostname or ""
-    bracketed = f"[{host}]" if ":" in host else host
-    plain = f"{parts.scheme}://{bracketed}" + (f":{port}" if port is not None else "")
-    ascii_host = host.isascii() and all(letter.isalnum() or letter in "-.:_" for letter in host)
-    if parts.scheme not in {"http", "https"} or not host or not ascii_host or plain != url or len(url) > 200:
-        raise MalformedError("A server's address is https://HOST or https://HOST:PORT.")
-    return url
 
 
 def encode_card(card: Card) -> bytes:

@@ -10,7 +10,7 @@ from mepassa.transports.mailbox.account import (
 from mepassa.transports.mailbox.errors import LoginRefusedError, RegistrationRefusedError, WorkRefusedError
 from mepassa.transports.mailbox.own import HomeLogin, MailboxOwnHome
 from mepassa.transports.mailbox.sealed import SealedHome, SealedHomes
-from mepassa.transports.mailbox.sockets import DialHome, WebSocketDialer, check_home_url
+from mepassa.transports.mailbox.sockets import DialHome, WebSocketDialer
 
 __all__ = [
     "DialHome",
@@ -24,7 +24,6 @@ __all__ = [
     "SealedHomes",
     "WebSocketDialer",
     "WorkRefusedError",
-    "check_home_url",
     "fetch_well_known",
     "register",
     "verify_well_known",

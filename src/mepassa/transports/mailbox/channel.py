@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 
 from mepassa.identity import hello_message, verify_home
 from mepassa.model.errors import HomeUnreachableError, LinkLostError, MalformedError, SignatureError
+from mepassa.model.home_url import parse_home_url
 from mepassa.ports.clock import Clock
 from mepassa.ports.frames import FrameStream
 from mepassa.ports.mailbox import HomeAddress
@@ -128,15 +129,6 @@ class Greeting:
         self.client_nonce, self.home, self.clock_offset_s = client_nonce, home, clock_offset_s
 
 
-_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
-
-
-def authority_of(home_url: str) -> str:
-    """`host[:port]` in lower case, without the scheme's own port, as HTTP sends it and a home signs it in its hello."""
-    scheme, _, rest = home_url.partition("://")
-    return rest.partition("/")[0].lower().removesuffix(_DEFAULT_PORTS.get(scheme.lower(), "\0"))
-
-
 async def greet(
     channel: Channel[Out, In], home: HomeAddress, clock: Clock, rng: Rng, hello: Callable[[Hello], Out]
 ) -> Greeting:
@@ -146,7 +138,7 @@ async def greet(
     answer = await channel.receive_one()
     if not isinstance(answer, HomeHello):
         raise HomeUnreachableError
-    if answer.host != authority_of(home.url):
+    if answer.host != parse_home_url(home.url).authority:
         raise SignatureError
     message = hello_message(client_nonce=nonce, home_nonce=answer.nonce, host=answer.host, time_ms=answer.time_ms)
     verify_home(home.key, message, answer.signature)

@@ -4,14 +4,14 @@ import asyncio
 import socket
 import ssl
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 
-from mepassa.model.addresses import is_never_dialled, is_private, parse_ip
+from mepassa.model.addresses import is_public, parse_ip
 from mepassa.model.errors import HomeUnreachableError, InvalidInputError, LinkLostError, MalformedError, TooLargeError
+from mepassa.model.home_url import ParsedHomeUrl, parse_home_url
 from mepassa.ports.frames import FrameStream
 from mepassa.transports.mailbox.channel import CONNECT_DEADLINE_S
 from mepassa.wire.mailbox import MAX_FRAME_BYTES
@@ -31,37 +31,18 @@ class DialHome(Protocol):
         ...
 
 
-def check_home_url(url: str, *, insecure_home: bool) -> str:
-    """`https://host[:port]`, or http where that is allowed (loopback, `--insecure-home`), without a trailing slash.
-
-    Raises `InvalidInputError` (field "home").
-    """
+def dialled_url(home_url: str, *, insecure_home: bool) -> ParsedHomeUrl:
+    """Plain http only where it is allowed (loopback, `--insecure-home`). Raises `InvalidInputError` (field "home")."""
     try:
-        parts = urlsplit(url)
-        port_is_good = parts.port is None or parts.port > 0
-    except ValueError:
-        raise InvalidInputError("That is not the address of a home.", field="home") from None
-    host = parts.hostname
-    extra = parts.username or parts.password or parts.query or parts.fragment or parts.path not in {"", "/"}
-    if not host or not host.isascii() or not port_is_good or extra:
-        raise InvalidInputError("A server's address is https://HOST or https://HOST:PORT.", field="home")
-    if parts.scheme == "http" and not (insecure_home or _is_loopback(host)):
+        url = parse_home_url(home_url)
+    except MalformedError as error:
+        raise InvalidInputError(str(error), field="home") from None
+    if url.scheme == "http" and not (insecure_home or url.is_loopback):
         raise InvalidInputError(
-            "Plain http is only for a server on this machine; use https, or --insecure-home if you know why.",
+            "Plain http is only for a home on this machine; use https, or --insecure-home if you know why.",
             field="home",
         )
-    if parts.scheme not in {"http", "https"}:
-        raise InvalidInputError("A server's address is https://HOST or https://HOST:PORT.", field="home")
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return parse_ip(host).is_loopback
-    except MalformedError:
-        return False
+    return url
 
 
 class _PublicOnly(AbstractResolver):
@@ -88,7 +69,7 @@ def _is_public(literal: str) -> bool:
         address = parse_ip(literal)
     except MalformedError:
         return False
-    return not is_private(address) and not is_never_dialled(address)
+    return is_public(address)
 
 
 class WebSocketDialer:
@@ -114,16 +95,11 @@ class WebSocketDialer:
         return self._session
 
     def _checked(self, home_url: str) -> str:
-        url = check_home_url(home_url, insecure_home=self._insecure_home)
-        host = urlsplit(url).hostname or ""
-        if not self._private_homes:
-            try:
-                refused = not _is_public(str(parse_ip(host)))
-            except MalformedError:
-                refused = False  # a name: what it resolves to is looked at when it is dialled
-            if refused:
-                raise InvalidInputError("A home at a private address is not contacted from here.", field="home")
-        return url
+        url = dialled_url(home_url, insecure_home=self._insecure_home)
+        # A name is let through here: what it resolves to is looked at when it is dialled.
+        if not self._private_homes and url.literal is not None and not is_public(url.literal):
+            raise InvalidInputError("A home at a private address is not contacted from here.", field="home")
+        return str(url)
 
     async def __call__(self, home_url: str, path: str) -> FrameStream:
         url = self._checked(home_url)
