@@ -12,7 +12,7 @@ from mepassa.model.prekeys import PrekeyBundle
 from mepassa.model.route import AddressClass, Route, RouteKind, RouteTransport
 from mepassa.model.secret import SecretBytes
 from mepassa.ports.mailbox import FetchedAccount, HomeAddress
-from mepassa.ports.stores import Contact, InviteKind, MessageKind, MessageRow, OutboxRow, PrekeyKind
+from mepassa.ports.stores import Contact, InviteKind, MessageKind, MessageRow, OutboxRow, PrekeyKind, PrekeyRow
 from mepassa.protocol import contacts, delivery, receipts
 from mepassa.protocol.account import create_account, local_identity
 from mepassa.protocol.inbound import Arrival, Fate, Received, receive
@@ -70,25 +70,27 @@ class Phone:
 
     # --- what its home would hand out --------------------------------------------------------------------------------
 
-    def fetched(self) -> FetchedAccount:
-        """The signed list, and a bundle with one-time keys that nobody was given before."""
+    def fetched(self, *, one_time: bool = True) -> FetchedAccount:
+        """The signed list, and a bundle with one-time keys that nobody was given before, or with none."""
 
         own, me = self.db.run_now(lambda tx: tx.own()), local_identity(self.own)
-        one_time, kyber = (
-            [row for row in self.db.run_now(lambda tx, kind=kind: tx.prekeys(kind)) if row.id not in self.handed_out]  # type: ignore[misc]
-            for kind in (PrekeyKind.ONE_TIME, PrekeyKind.KYBER_ONE_TIME)
-        )
         signed = self.db.run_now(lambda tx: tx.prekeys(PrekeyKind.SIGNED))[-1]
-        self.handed_out.add(one_time[0].id)
+        last_resort = self.db.run_now(lambda tx: tx.prekeys(PrekeyKind.KYBER_LAST_RESORT))[-1]
+        ec, kyber = (self._unused(kind) for kind in (PrekeyKind.ONE_TIME, PrekeyKind.KYBER_ONE_TIME))
+        if one_time:
+            self.handed_out.add(ec.id)
         bundle = PrekeyBundle(
             device=own.address.device,
             registration_id=own.registration_id,
             identity_key=own.identity_key,
             signed_prekey=publish_signed(me, signed),
-            kyber_prekey=publish_kyber(me, kyber[0]),
-            one_time_prekey=publish_one_time(one_time[0]),
+            kyber_prekey=publish_kyber(me, kyber if one_time else last_resort),
+            one_time_prekey=publish_one_time(ec) if one_time else None,
         )
         return FetchedAccount(own.device_list, (bundle,))
+
+    def _unused(self, kind: PrekeyKind) -> PrekeyRow:
+        return next(row for row in self.db.run_now(lambda tx: tx.prekeys(kind)) if row.id not in self.handed_out)
 
     def invite(self, kind: InviteKind = InviteKind.LINK) -> Card:
         invite = self.db.run_now(lambda tx: contacts.create_invite(tx, kind, self.now, self.rng))

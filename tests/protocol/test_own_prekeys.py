@@ -50,17 +50,53 @@ def test_a_handful_of_refills_does_not_pile_up_for_ever(ana: Phone) -> None:
     assert len(ids(ana, PrekeyKind.ONE_TIME)) <= 500
 
 
+def rotated(phone: Phone) -> list[int]:
+    phone.db.run_now(lambda tx: rotate(tx, phone.now, phone.rng))
+    return ids(phone, PrekeyKind.SIGNED)
+
+
 def test_signed_and_last_resort_keys_rotate_weekly_and_stay_a_month(ana: Phone) -> None:
     upload(ana)
     for kind in (PrekeyKind.SIGNED, PrekeyKind.KYBER_LAST_RESORT):
         assert len(ids(ana, kind)) == 1
+    for number in range(10):
+        ana.clock.advance(days=7)
+        rotated(ana)
+        told = upload(ana)
+        assert told is not None
+        assert (told.signed_prekey.id, told.last_resort_prekey.id) == (2 + number, LAST_RESORT_ID_BASE + 1 + number)
+    # Number 6 was replaced by 7, 28 days ago; number 5 by 6, 35 days ago.
+    assert ids(ana, PrekeyKind.SIGNED) == [6, 7, 8, 9, 10, 11]
+    assert ids(ana, PrekeyKind.KYBER_LAST_RESORT) == [LAST_RESORT_ID_BASE + number for number in range(5, 11)]
+
+
+def test_a_key_rotates_at_seven_days_and_not_before(ana: Phone) -> None:
+    ana.clock.advance(7 * 86_400 - 0.001)
+    assert rotated(ana) == [1]
+    ana.clock.advance(0.001)
+    assert rotated(ana) == [1, 2]
+    assert rotated(ana) == [1, 2]
+
+
+def test_a_key_made_while_the_clock_was_wrong_is_replaced_once_it_is_right(ana: Phone) -> None:
+    ana.clock.jump_wall(-365 * 86_400_000)
+    assert rotated(ana) == [1, 2]
+    assert rotated(ana) == [1, 2]
+
+
+def test_the_home_of_a_month_that_was_not_told_keeps_its_key(ana: Phone) -> None:
+    upload(ana)
     for _ in range(10):
         ana.clock.advance(days=7)
-        ana.db.run_now(lambda tx: rotate(tx, ana.now, ana.rng))
-    assert ids(ana, PrekeyKind.SIGNED) == [6, 7, 8, 9, 10, 11]
+        rotated(ana)
+    assert ids(ana, PrekeyKind.SIGNED)[0] == 1, "the home was away: it still hands out the first"
     told = upload(ana)
     assert told is not None
-    assert (told.signed_prekey.id, told.last_resort_prekey.id) == (11, LAST_RESORT_ID_BASE + 10)
+    assert told.signed_prekey.id == 11
+    ana.clock.advance(30 * 86_400 - 0.001)
+    assert 1 in rotated(ana)
+    ana.clock.advance(0.001)
+    assert 1 not in rotated(ana)
 
 
 def test_after_a_roll_back_everything_is_new_and_the_home_drops_the_old(ana: Phone) -> None:

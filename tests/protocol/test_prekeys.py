@@ -59,18 +59,52 @@ def test_a_kyber_prekeys_kind_is_told_by_its_id() -> None:
 
 async def test_a_replaced_prekey_ends_thirty_days_after_its_successor_came(db: InlineDb) -> None:
     def make_two(tx: PrekeyStore) -> None:
-        made(tx, PrekeyKind.SIGNED, 1)
-        made(tx, PrekeyKind.SIGNED, 2, NOW_MS + ROTATE_AFTER_MS)
-
-    def kept(tx: PrekeyStore, now_ms: int) -> list[int]:
-        end_old_prekeys(tx, now_ms)
-        return [row.id for row in tx.prekeys(PrekeyKind.SIGNED)]
+        for number, day in ((1, 0), (2, ROTATE_AFTER_MS)):
+            made(tx, PrekeyKind.SIGNED, number, NOW_MS + day)
+            tx.mark_prekeys_uploaded(PrekeyKind.SIGNED, number)
 
     await db.run(make_two)
     replaced_ms = NOW_MS + ROTATE_AFTER_MS
     assert await db.run(lambda tx: kept(tx, replaced_ms + KEEP_MS - 1)) == [1, 2]
     assert await db.run(lambda tx: kept(tx, replaced_ms + KEEP_MS)) == [2]
     assert await db.run(lambda tx: kept(tx, replaced_ms + 100 * KEEP_MS)) == [2]
+
+
+async def test_a_prekey_that_the_home_still_hands_out_does_not_end(db: InlineDb) -> None:
+    """A home that was away for months knows no successor: who writes meanwhile has only the old one."""
+
+    def make_three(tx: PrekeyStore) -> None:
+        for number in range(3):
+            made(tx, PrekeyKind.SIGNED, 1 + number, NOW_MS + number * ROTATE_AFTER_MS)
+        tx.mark_prekeys_uploaded(PrekeyKind.SIGNED, 1)
+
+    await db.run(make_three)
+    assert await db.run(lambda tx: kept(tx, NOW_MS + 100 * KEEP_MS)) == [1, 2, 3]
+    await db.run(lambda tx: tx.mark_prekeys_uploaded(PrekeyKind.SIGNED, 3))
+    assert await db.run(lambda tx: kept(tx, NOW_MS + 100 * KEEP_MS)) == [3]
+
+
+def kept(tx: PrekeyStore, now_ms: int) -> list[int]:
+    end_old_prekeys(tx, now_ms)
+    return [row.id for row in tx.prekeys(PrekeyKind.SIGNED)]
+
+
+async def test_what_is_remembered_of_a_last_resort_prekey_ends_with_it(db: InlineDb) -> None:
+    kind, base_key = PrekeyKind.KYBER_LAST_RESORT, b"\x05" * 33
+
+    def use_both(tx: PrekeyStore) -> None:
+        for number, day in ((LAST_RESORT_ID_BASE, 0), (LAST_RESORT_ID_BASE + 1, ROTATE_AFTER_MS)):
+            made(tx, kind, number, NOW_MS + day)
+            tx.mark_prekeys_uploaded(kind, number)
+            tx.put_last_resort_use(number, 1, base_key)
+
+    def remembered(tx: PrekeyStore, now_ms: int) -> list[bool]:
+        end_old_prekeys(tx, now_ms)
+        return [tx.last_resort_used(LAST_RESORT_ID_BASE + number, 1, base_key) for number in range(2)]
+
+    await db.run(use_both)
+    assert await db.run(lambda tx: remembered(tx, NOW_MS + ROTATE_AFTER_MS + KEEP_MS - 1)) == [True, True]
+    assert await db.run(lambda tx: remembered(tx, NOW_MS + ROTATE_AFTER_MS + KEEP_MS)) == [False, True]
 
 
 @pytest.mark.parametrize("last_resort", [False, True])

@@ -37,7 +37,8 @@ def rotate(tx: Tx, now_ms: Timestamp, rng: Rng) -> None:
     end_old_prekeys(tx, now_ms)
     for kind in (PrekeyKind.SIGNED, PrekeyKind.KYBER_LAST_RESORT):
         rows = tx.prekeys(kind)
-        if not rows or rows[-1].created_ms + ROTATE_AFTER_MS <= now_ms:
+        # Made in the future: the clock was wrong then, and its day would perhaps never come.
+        if not rows or not rows[-1].created_ms <= now_ms < rows[-1].created_ms + ROTATE_AFTER_MS:
             _make(tx, kind, 1, now_ms, rng)
 
 

@@ -4,7 +4,6 @@ Every function works inside the caller's transaction, on its `PrekeyStore`. When
 """
 
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Protocol
 
 from mepassa.crypto.kem import KYBER_SEED_BYTES, KyberKeyPair
@@ -122,9 +121,13 @@ def publish_kyber(own: LocalIdentity, row: PrekeyRow) -> KyberPrekey:
 
 
 def end_old_prekeys(store: PrekeyStore, now_ms: int) -> None:
-    """Delete signed and last-resort prekeys that were replaced more than 30 days ago."""
+    """Delete signed and last-resort prekeys that were replaced more than 30 days ago, and what is remembered of their use.
+
+    Replaced is one when the home has been told of a later one: until then it hands out the old one, however old.
+    """
     for kind in (PrekeyKind.SIGNED, PrekeyKind.KYBER_LAST_RESORT):
         rows = store.prekeys(kind)
-        for row, successor in pairwise(rows):
-            if now_ms - successor.created_ms >= KEEP_MS:
+        for row in rows:
+            successor = next((later for later in rows if later.id > row.id and later.uploaded), None)
+            if successor is not None and now_ms - successor.created_ms >= KEEP_MS:
                 store.delete_prekey(kind, row.id)

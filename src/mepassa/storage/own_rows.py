@@ -123,6 +123,8 @@ class PrekeyRows(Rows):
 
     def delete_prekey(self, kind: PrekeyKind, prekey_id: int) -> None:
         self._do("DELETE FROM prekeys WHERE kind = ? AND id = ?", int(kind), prekey_id)
+        if kind is PrekeyKind.KYBER_LAST_RESORT:
+            self._do("DELETE FROM last_resort_uses WHERE kyber_id = ?", prekey_id)
 
     def next_prekey_id(self, kind: PrekeyKind, count: int, first: int = 1) -> int:
         row = self._one("SELECT next FROM prekey_numbers WHERE kind = ?", int(kind))

@@ -76,7 +76,9 @@ class PrekeyStore(Protocol):
 
     def put_prekey(self, row: PrekeyRow) -> None: ...
 
-    def delete_prekey(self, kind: PrekeyKind, prekey_id: int) -> None: ...
+    def delete_prekey(self, kind: PrekeyKind, prekey_id: int) -> None:
+        """With what `put_last_resort_use` keeps of it."""
+        ...
 
     def next_prekey_id(self, kind: PrekeyKind, count: int, first: int = 1) -> int:
         """The first of `count` numbers that this database has never given; numbering begins at `first`."""

@@ -1,0 +1,71 @@
+"""docs/protocol/session.md, "Prekeys": when a home is given new ones."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mepassa.client.courier import DepositCourier
+from mepassa.client.outbox import Outbox
+from mepassa.client.upkeep import Upkeep
+from mepassa.model.device_list import SignedDeviceList
+from mepassa.model.ids import EnvelopeId
+from mepassa.model.prekeys import PrekeyUpload
+from mepassa.ports.mailbox import HomeAddress, RecipientHome, TokenRecord
+from mepassa.testing import ManualClock, SeededRng
+from tests.protocol.phones import Phone
+
+
+class Home:
+    """Our own home: takes what it is told."""
+
+    def __init__(self) -> None:
+        self.uploads: list[PrekeyUpload] = []
+
+    def recipient(self, home: HomeAddress) -> RecipientHome:
+        raise AssertionError("nobody writes here")
+
+    async def acknowledge(self, ids: tuple[EnvelopeId, ...]) -> None: ...
+
+    async def put_tokens(self, add: tuple[TokenRecord, ...], remove: tuple[bytes, ...] = ()) -> None: ...
+
+    async def put_device_list(self, signed: SignedDeviceList) -> None: ...
+
+    async def put_prekeys(self, upload: PrekeyUpload) -> None:
+        self.uploads.append(upload)
+
+
+@pytest.fixture
+def ana(tmp_path: Path) -> Iterator[Phone]:
+    phone = Phone("ana", tmp_path / "ana.db", ManualClock())
+    yield phone
+    phone.db.close()
+
+
+def told(ana: Phone, home: Home, *, left: tuple[int, int], days: float = 0.0) -> list[tuple[int, int, int]]:
+    """What one round of upkeep uploads when the home has so many left: signed id, one-time EC and Kyber keys."""
+    ana.clock.advance(days=days)
+    home.uploads.clear()
+    outbox = Outbox(ana.db, home, DepositCourier(home), clock=ana.clock, rng=SeededRng(1))
+    upkeep = Upkeep(ana.db, outbox, clock=ana.clock, rng=ana.rng)
+    upkeep.home_ready(home)
+    upkeep.prekeys_low(*left)
+    asyncio.run(upkeep.once())
+    return [(one.signed_prekey.id, len(one.one_time_prekeys), len(one.kyber_prekeys)) for one in home.uploads]
+
+
+def test_a_home_is_given_a_hundred_more_of_a_kind_below_twenty_five(ana: Phone) -> None:
+    home = Home()
+    assert told(ana, home, left=(0, 0)) == [(1, 100, 100)]
+    assert told(ana, home, left=(25, 25)) == []
+    assert told(ana, home, left=(24, 25)) == [(1, 100, 0)]
+    assert told(ana, home, left=(25, 24)) == [(1, 0, 100)]
+    assert told(ana, home, left=(24, 0)) == [(1, 100, 100)]
+
+
+def test_a_home_is_told_of_the_weekly_keys_by_the_next_round(ana: Phone) -> None:
+    home = Home()
+    told(ana, home, left=(100, 100))
+    assert told(ana, home, left=(100, 100), days=7) == [(2, 0, 0)]
+    assert told(ana, home, left=(100, 100), days=6.9) == []
