@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from mepassa.identity import IdentityKeyPair
 from mepassa.model.ids import Address
 from mepassa.model.keys import IdentityKey
-from mepassa.model.status import ChatState
 from mepassa.ports.db import Db
 from mepassa.ports.stores import OwnAccount, Tx
 from mepassa.ports.transport import LinkIdentity
-from mepassa.protocol.devices import listed_devices
+from mepassa.protocol.devices import reachable_devices
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,6 @@ class _Direct:
 def _read(tx: Tx) -> tuple[OwnAccount, dict[Address, _Peer]]:
     peers = {}
     for contact in tx.contacts():
-        devices = listed_devices(contact) if contact.state is ChatState.ACCEPTED else None
-        for entry in devices.devices if devices is not None else ():
-            peers[Address(contact.account, entry.device)] = _Peer(entry.identity_key, contact.allows_direct)
+        for device in reachable_devices(contact):
+            peers[device.address] = _Peer(device.identity_key, contact.allows_direct)
     return tx.own(), peers

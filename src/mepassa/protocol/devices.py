@@ -8,6 +8,7 @@ from mepassa.model.device_list import DeviceList, SignedDeviceList
 from mepassa.model.errors import DeviceListStaleError
 from mepassa.model.home_url import check_home_url
 from mepassa.model.ids import Address
+from mepassa.model.status import ChatState
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.stores import Contact, EventKind, Tx
 from mepassa.protocol.alarms import Alarm, raise_alarm
@@ -24,6 +25,15 @@ def remote_device(contact: Contact, device: int) -> RemoteDevice | None:
     devices = listed_devices(contact)
     entry = devices.entry(device) if devices is not None else None
     return RemoteDevice(Address(contact.account, device), entry.identity_key) if entry is not None else None
+
+
+def reachable_devices(contact: Contact | None) -> tuple[RemoteDevice, ...]:
+    """Those with whom paths are opened: listed, and of a contact whom the person has accepted."""
+    if contact is None or contact.state is not ChatState.ACCEPTED:
+        return ()
+    devices = listed_devices(contact)
+    entries = devices.devices if devices is not None else ()
+    return tuple(RemoteDevice(Address(contact.account, entry.device), entry.identity_key) for entry in entries)
 
 
 def learn_list(tx: Tx, contact: Contact, offered: SignedDeviceList) -> Contact:

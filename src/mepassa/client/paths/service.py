@@ -27,7 +27,7 @@ from mepassa.ports.db import Db
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import EventKind, OutboxKind, Tx
 from mepassa.ports.transport import Link
-from mepassa.protocol.devices import listed_devices
+from mepassa.protocol.devices import reachable_devices
 from mepassa.routing import (
     Action,
     AddressesLearnt,
@@ -201,15 +201,8 @@ class PathService:
     async def chat_shown(self, account: AccountId) -> None:
         """A face reads this chat: whoever opens a chat is about to write."""
 
-        def devices(tx: Tx) -> list[Address]:
-            contact = tx.contact(account)
-            if contact is None or contact.state is not ChatState.ACCEPTED:
-                return []
-            listed = listed_devices(contact)
-            return [] if listed is None else [Address(account, entry.device) for entry in listed.devices]
-
-        for address in await self._db.run(devices):
-            (await self._peer(address)).show()
+        for device in await self._db.run(lambda tx: reachable_devices(tx.contact(account))):
+            (await self._peer(device.address)).show()
 
     def heard(self, device: Address) -> None:
         """An envelope that this device wrote a moment ago was committed: it is online."""
