@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from mepassa.model.card import Card
 from mepassa.model.content import (
     MAX_TEXT_BYTES,
+    Body,
     ContactAccepted,
     Content,
     Hello,
@@ -17,6 +18,7 @@ from mepassa.model.content import (
     Receipt,
     ReceiptEntry,
     ReceiptKind,
+    SenderKeyDistribution,
     Text,
     UnknownBody,
 )
@@ -51,6 +53,7 @@ bodies = st.one_of(
     st.builds(ProfileKey, profile_key=keys),
     st.builds(PresenceKey, presence_key=keys.map(PresencePublicKey)),
     st.just(Hello()),
+    st.builds(SenderKeyDistribution, message=st.binary(min_size=1, max_size=256)),
 )
 introductions = st.builds(
     Introduction,
@@ -81,7 +84,7 @@ contents = st.builds(
 )
 
 
-def of(body: Text | Receipt | UnknownBody) -> Content:
+def of(body: Body) -> Content:
     return Content(MessageId(bytes(16)), 1, Timestamp(1_700_000_000_000), 7, bytes(32), body)
 
 
@@ -118,11 +121,21 @@ def test_a_text_on_the_wire() -> None:
     )
 
 
-@pytest.mark.parametrize("tag", [7, 8, 100, 127])
+@pytest.mark.parametrize("tag", [8, 9, 100, 127])
 def test_a_body_of_a_later_version_is_kept_as_its_tag(tag: int) -> None:
     known = encode_content(of(Text("oi")))
     later = known.replace(bytes.fromhex("9301a26f69c0"), bytes([0x93, tag]) + bytes.fromhex("a26f69c0"))
     assert decode_content(later) == of(UnknownBody(tag))
+
+
+@pytest.mark.parametrize("size", [0, 257])
+def test_a_distribution_of_another_size_is_refused(size: int) -> None:
+    encode_content(of(SenderKeyDistribution(bytes(256))))
+    known = encode_content(of(SenderKeyDistribution(b"x")))
+    other = known.replace(bytes.fromhex("9207c40178"), b"\x92\x07\xc5" + size.to_bytes(2, "big") + bytes(size))
+    assert other != known
+    with pytest.raises(MalformedError):
+        decode_content(other)
 
 
 def test_fields_of_a_later_version_are_ignored() -> None:

@@ -20,6 +20,9 @@ MAX_TEXT_BYTES = 16_384
 MAX_REQUEST_TEXT_BYTES = 2_048
 """UTF-8 bytes of a text until the other side has accepted."""
 
+MAX_DISTRIBUTION_BYTES = 256
+"""A SenderKeyDistributionMessage has about 100 bytes; the rest is for fields of later versions."""
+
 Key32 = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 
 
@@ -62,13 +65,22 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag=6):
     """Says nothing: a QR contact is made without a text."""
 
 
+class SenderKeyDistribution(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """Signal's SenderKeyDistributionMessage: how to read what the device that sends this says to a group.
+
+    It counts for that device alone, whatever the message claims (docs/protocol/groups.md).
+    """
+
+    message: Annotated[bytes, msgspec.Meta(min_length=1, max_length=MAX_DISTRIBUTION_BYTES)]
+
+
 class UnknownBody(msgspec.Struct, frozen=True, array_like=True, tag=0):
     """A body of a later version: kept as its tag only."""
 
     kind: int
 
 
-Body = Text | Receipt | ContactAccepted | ProfileKey | PresenceKey | Hello | UnknownBody
+Body = Text | Receipt | ContactAccepted | ProfileKey | PresenceKey | Hello | SenderKeyDistribution | UnknownBody
 
 
 class Introduction(msgspec.Struct, frozen=True, array_like=True):

@@ -104,11 +104,13 @@ def begin_run(tx: Tx) -> int:
 def roll_forward(tx: Tx, home_counter: int) -> int:
     """The home knows a later run: this database is an older copy.
 
-    Every session is archived (its keys may have been used by the lost run) and every prekey dropped (so may these);
+    Every session is archived (its keys may have been used by the lost run), every own sender key and every prekey dropped
+    (so may these);
     whoever owns the prekeys makes and uploads new ones before the device sends. Returns the counter to go on with.
     """
     for peer in tx.sessions():
         tx.put_session(peer, archive(load_session(tx, peer)).to_bytes())
+    tx.delete_own_sender_keys()
     for kind in PrekeyKind:
         for prekey in tx.prekeys(kind):
             tx.delete_prekey(kind, prekey.id)

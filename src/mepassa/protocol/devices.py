@@ -59,6 +59,9 @@ def learn_list(tx: Tx, contact: Contact, offered: SignedDeviceList) -> Contact:
         home=HomeAddress(devices.home_url, devices.home_key),
     )
     tx.put_contact(contact)
+    for entry in before.devices if before is not None else ():
+        if entry not in devices.devices:  # gone, or set up anew: what it said to groups is over
+            tx.delete_sender_key(Address(contact.account, entry.device))
     tx.append_event(EventKind.CHAT, chat=contact.account)
     if known is not None and any(entry.identity_key not in known for entry in devices.devices):
         raise_alarm(tx, Alarm.NEW_DEVICE, contact.account)

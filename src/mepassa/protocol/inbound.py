@@ -15,6 +15,7 @@ from mepassa.model.content import (
     PresenceKey,
     ProfileKey,
     Receipt,
+    SenderKeyDistribution,
     Text,
     UnknownBody,
 )
@@ -44,6 +45,7 @@ from mepassa.protocol.sealing import (
     read_plaintext,
     validate_sender,
 )
+from mepassa.protocol.sender_keys import take_distribution
 from mepassa.protocol.session import Decrypted, LocalIdentity, MessageType
 from mepassa.protocol.session_rows import load_session
 from mepassa.protocol.verification import withdraw
@@ -145,6 +147,8 @@ def _from_contact(
         return dropped
     if unsealed.type is MessageType.PLAINTEXT:
         return _plaintext(tx, contact, unsealed, now_ms, rng)
+    if unsealed.type is MessageType.SENDER_KEY:
+        return dropped  # sender keys are kept (`protocol.sender_keys`); the groups that would show it are still to come
     try:
         opened = _open(tx, own, unsealed, now_ms, rng)
     except DecryptionError:
@@ -276,6 +280,8 @@ def _take(
         case PresenceKey(presence_key=key):
             contact = replace(contact, presence_key=key)
             tx.put_contact(contact)
+        case SenderKeyDistribution():
+            take_distribution(tx, sender, content.body, now_ms)
         case Hello():
             pass
         case Text() | UnknownBody():

@@ -80,19 +80,34 @@ def address(
     """Put a content into the outbox for every listed device, sealed at once where a session allows (and `after_s` is 0)."""
     devices = listed_devices(contact)
     for entry in devices.devices if devices is not None else ():
-        row = OutboxRow(
-            id=0,
-            to=Address(contact.account, entry.device),
-            kind=kind_of(contact, content.body),
-            content=encode_content(content),
-            envelope=None,
-            message_id=None if isinstance(content.body, Receipt) else content.message_id,
-            created_ms=now_ms,
-            expires_ms=Timestamp(now_ms + EXPIRY_MS),
-            next_try_ms=Timestamp(now_ms + int(after_s * 1000)),
-            stored_only=stored_only,
-        )
-        tx.append_outbox(sealed(tx, contact, row, now_ms, rng) if after_s == 0.0 else row)
+        address_device(tx, contact, entry.device, content, now_ms, rng, after_s=after_s, stored_only=stored_only)
+
+
+def address_device(
+    tx: Tx,
+    contact: Contact,
+    device: int,
+    content: Content,
+    now_ms: Timestamp,
+    rng: Rng,
+    *,
+    after_s: float = 0.0,
+    stored_only: bool = False,
+) -> None:
+    """The same for one device alone."""
+    row = OutboxRow(
+        id=0,
+        to=Address(contact.account, device),
+        kind=kind_of(contact, content.body),
+        content=encode_content(content),
+        envelope=None,
+        message_id=None if isinstance(content.body, Receipt) else content.message_id,
+        created_ms=now_ms,
+        expires_ms=Timestamp(now_ms + EXPIRY_MS),
+        next_try_ms=Timestamp(now_ms + int(after_s * 1000)),
+        stored_only=stored_only,
+    )
+    tx.append_outbox(sealed(tx, contact, row, now_ms, rng) if after_s == 0.0 else row)
 
 
 def address_renewed(tx: Tx, contact: Contact, body: Body, now_ms: Timestamp, rng: Rng) -> None:

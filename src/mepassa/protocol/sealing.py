@@ -4,9 +4,10 @@ Opening goes in three steps on purpose: `open_sealed` tells who claims to send; 
 true, by the pinned root and the signed list; only then may `open_content` move a ratchet.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mepassa.crypto import certificates, sealed_sender
+from mepassa.crypto import certificates, sealed_sender, sealed_sender_v2
 from mepassa.crypto.budget import OPENING_DERIVATIONS, STRANGER_DERIVATIONS
 from mepassa.crypto.certificates import (
     SENDER_CERTIFICATE_LIFETIME_MS,
@@ -24,8 +25,10 @@ from mepassa.crypto.messages import (
     decode_plaintext_content,
     encode_plaintext_content,
 )
+from mepassa.crypto.multi_recipient import RECEIVED_VERSION_BYTE
 from mepassa.crypto.padding import MAX_CONTENT_BYTES, pad, unpad
 from mepassa.crypto.sealed_sender import ContentHint, encode_content
+from mepassa.crypto.sealed_sender_v2 import Recipient
 from mepassa.model.device_list import DeviceList
 from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.ids import Address, EnvelopeId
@@ -42,6 +45,7 @@ __all__ = [
     "STRANGER_DERIVATIONS",
     "ContentHint",
     "MessageType",
+    "Recipient",
     "ResendRequest",
     "SenderVerdict",
     "SignalPayload",
@@ -53,6 +57,7 @@ __all__ = [
     "read_plaintext",
     "seal",
     "seal_content",
+    "seal_for_devices",
     "seal_plaintext",
     "sender_certificate_expires",
     "validate_sender",
@@ -68,6 +73,7 @@ class Unsealed:
     body: bytes
     hint: int
     certificate: SenderCertificate
+    group_id: bytes | None = None
 
     @property
     def sender(self) -> Address:
@@ -132,6 +138,23 @@ def seal(
     return SealedEnvelope(sealed_sender.seal(own.key, recipient, content, EcKeyPair.generate(rng.token)))
 
 
+def seal_for_devices(
+    own: LocalIdentity,
+    sender_certificate: bytes,
+    recipients: Sequence[Recipient],
+    kind: MessageType,
+    message: bytes,
+    *,
+    group_id: bytes,
+    rng: Rng,
+    hint: int = ContentHint.RESENDABLE,
+) -> tuple[SealedEnvelope, ...]:
+    """One message, encrypted once (version 2): an envelope for each recipient, in their order. Raises as `seal` does."""
+    content = encode_content(kind, sender_certificate, message, hint=hint, group_id=group_id)
+    sent = sealed_sender_v2.seal(own.key, recipients, content, rng.token)
+    return tuple(SealedEnvelope(sent.received_by(copy)) for copy in sent.copies)
+
+
 def seal_content(
     record: SessionRecord,
     own: LocalIdentity,
@@ -186,9 +209,10 @@ def _plaintext_content(payload: ResendRequest | SignalPayload) -> PlaintextConte
 
 
 def open_sealed(own: LocalIdentity, envelope: SealedEnvelope) -> Unsealed:
-    """Raises a `DecryptionError`; then nothing is asked of anyone."""
-    content = sealed_sender.open_sealed(own.key, envelope.raw)
-    return Unsealed(content.type, content.message, content.hint, content.certificate)
+    """Either version of sealed sender. Raises a `DecryptionError`; then nothing is asked of anyone."""
+    version_2 = envelope.raw[0] == RECEIVED_VERSION_BYTE
+    content = (sealed_sender_v2 if version_2 else sealed_sender).open_sealed(own.key, envelope.raw)
+    return Unsealed(content.type, content.message, content.hint, content.certificate, content.group_id)
 
 
 def validate_sender(

@@ -91,4 +91,15 @@ MIGRATIONS: tuple[str, ...] = (
     ALTER TABLE contacts ADD COLUMN verification TEXT NOT NULL DEFAULT 'none';
     ALTER TABLE contacts ADD COLUMN verified_ms INTEGER NOT NULL DEFAULT 0;
     """,
+    """
+    CREATE TABLE own_sender_keys (distribution_id BLOB PRIMARY KEY, record BLOB NOT NULL, created_ms INTEGER NOT NULL);
+    CREATE TABLE sender_key_holders (
+        distribution_id BLOB NOT NULL, account BLOB NOT NULL, device INTEGER NOT NULL, identity_key BLOB NOT NULL,
+        PRIMARY KEY (distribution_id, account, device)
+    ) WITHOUT ROWID;
+    CREATE TABLE sender_keys (
+        account BLOB NOT NULL, device INTEGER NOT NULL, distribution_id BLOB NOT NULL, record BLOB NOT NULL,
+        used_ms INTEGER NOT NULL, PRIMARY KEY (account, device, distribution_id)
+    );
+    """,
 )

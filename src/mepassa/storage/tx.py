@@ -4,12 +4,14 @@ from mepassa.storage.message_rows import EventRows, MessageRows
 from mepassa.storage.own_rows import OwnRows, PrekeyRows, SessionRows
 from mepassa.storage.people_rows import AddressRows, ContactRows
 from mepassa.storage.queue_rows import InboxRows, OutboxRows, TrimRows
+from mepassa.storage.sender_key_rows import SenderKeyRows
 
 
 class SqlTx(
     OwnRows,
     PrekeyRows,
     SessionRows,
+    SenderKeyRows,
     ContactRows,
     AddressRows,
     MessageRows,

@@ -19,6 +19,7 @@ from mepassa.model.content import (
     PresenceKey,
     ProfileKey,
     Receipt,
+    SenderKeyDistribution,
     Text,
     UnknownBody,
 )
@@ -30,8 +31,8 @@ from mepassa.wire.codec import Codec
 MAX_CONTENT_BYTES = MAX_PLAINTEXT_BYTES - 1
 """Padding adds at least its own mark of one byte."""
 
-_KNOWN = Text | Receipt | ContactAccepted | ProfileKey | PresenceKey | Hello | UnknownBody
-_KNOWN_TAGS = range(7)
+_KNOWN = Text | Receipt | ContactAccepted | ProfileKey | PresenceKey | Hello | SenderKeyDistribution | UnknownBody
+_KNOWN_TAGS = range(8)
 
 
 class _Shell(msgspec.Struct, frozen=True, array_like=True):

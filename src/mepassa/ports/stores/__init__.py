@@ -1,6 +1,6 @@
 """What the machines keep, as rows and small Protocols by family; all belong to one open transaction.
 
-`own` this device with its prekeys · `sessions` · `people` contacts, invites, addresses · `messages` the screen and its
+`own` this device with its prekeys · `sessions` · `sender_keys` · `people` contacts, invites, addresses · `messages` the screen and its
 events · `queue` what is on its way · `tx` all of them at once. Implemented by `storage.tx` over SQLCipher. Nothing here is
 asynchronous: a machine runs inside `Db.run`, so that all that one step changes is committed together or not at all
 (docs/protocol/delivery.md).
@@ -10,6 +10,7 @@ from mepassa.ports.stores.messages import EventKind, EventRow, EventStore, Messa
 from mepassa.ports.stores.own import OwnAccount, OwnStore, PrekeyKind, PrekeyRow, PrekeyStore, TokenStore
 from mepassa.ports.stores.people import AddressBook, Contact, ContactStore, Invite, InviteKind
 from mepassa.ports.stores.queue import InboxStore, OutboxKind, OutboxRow, OutboxStore, Renewal, SentRow, UnopenedRow
+from mepassa.ports.stores.sender_keys import OwnSenderKey, SenderKeyHolder, SenderKeyStore
 from mepassa.ports.stores.sessions import SessionStore
 from mepassa.ports.stores.tx import Trimming, Tx
 
@@ -30,11 +31,14 @@ __all__ = [
     "OutboxRow",
     "OutboxStore",
     "OwnAccount",
+    "OwnSenderKey",
     "OwnStore",
     "PrekeyKind",
     "PrekeyRow",
     "PrekeyStore",
     "Renewal",
+    "SenderKeyHolder",
+    "SenderKeyStore",
     "SentRow",
     "SessionStore",
     "TokenStore",

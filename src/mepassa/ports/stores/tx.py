@@ -7,6 +7,7 @@ from mepassa.ports.stores.messages import EventStore, MessageStore
 from mepassa.ports.stores.own import OwnStore, PrekeyStore, TokenStore
 from mepassa.ports.stores.people import AddressBook, ContactStore
 from mepassa.ports.stores.queue import InboxStore, OutboxStore
+from mepassa.ports.stores.sender_keys import SenderKeyStore
 from mepassa.ports.stores.sessions import SessionStore
 
 
@@ -22,6 +23,7 @@ class Tx(
     OwnStore,
     PrekeyStore,
     SessionStore,
+    SenderKeyStore,
     ContactStore,
     MessageStore,
     OutboxStore,
