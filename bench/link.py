@@ -39,6 +39,9 @@ class _Peer:
     def peer_key(self, peer: Address) -> IdentityKey | None:
         return self.friend.key.public if self.friend is not None and self.friend.own == peer else None
 
+    def unlisted_hello(self, peer: Address) -> None:
+        pass
+
     async def link_opened(self, link: Link) -> None:
         pass
 

@@ -1,20 +1,22 @@
 """Whole devices without a network: the machines over a real database, envelopes carried by the test's own hand."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mepassa.identity import HomeKeyPair, RootKey
+from mepassa.identity import HomeKeyPair, RootKey, decode_device_list
 from mepassa.model.card import Card
+from mepassa.model.device_list import SignedDeviceList
 from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.ids import AccountId, Address, MessageId, Timestamp
 from mepassa.model.keys import HomeKey
 from mepassa.model.prekeys import PrekeyBundle
-from mepassa.model.route import AddressClass, Route, RouteKind, RouteTransport
+from mepassa.model.route import AddressClass, Policy, Route, RouteKind, RouteTransport
 from mepassa.model.secret import SecretBytes
 from mepassa.ports.mailbox import FetchedAccount, HomeAddress
 from mepassa.ports.stores import Contact, InviteKind, MessageKind, MessageRow, OutboxRow, PrekeyKind, PrekeyRow
 from mepassa.protocol import contacts, delivery, receipts
 from mepassa.protocol.account import create_account, local_identity
+from mepassa.protocol.devices import learn_list
 from mepassa.protocol.inbound import Arrival, Fate, Received, receive
 from mepassa.protocol.own_prekeys import stock_up
 from mepassa.protocol.prekeys import publish_kyber, publish_one_time, publish_signed
@@ -129,6 +131,18 @@ class Phone:
         last = self.db.run_now(lambda tx: tx.messages(other.account, None, 1))[-1]
         contact = self.contact(other)
         self.db.run_now(lambda tx: receipts.mark_read(tx, contact, last.id, self.now, self.rng))
+
+    def learn(self, other: "Phone", offered: SignedDeviceList) -> None:
+        contact = self.contact(other)
+        self.db.run_now(lambda tx: learn_list(tx, contact, offered))
+
+    def adopt(self, signed: SignedDeviceList) -> None:
+        """Go on with this list of our own; messages name it from now on."""
+        self.own = replace(self.own, device_list=signed, list_version=decode_device_list(signed.body).version)
+        self.db.run_now(lambda tx: tx.put_own(self.own))
+
+    def hide_from(self, other: "Phone") -> None:
+        self.db.run_now(lambda tx: contacts.set_policy(tx, other.account, Policy.HIDE_MY_IP, self.now, self.rng))
 
     # --- envelopes ---------------------------------------------------------------------------------------------------
 

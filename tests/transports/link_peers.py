@@ -20,6 +20,7 @@ class Person:
         self.list_version = 1
         self.key = IdentityKeyPair(SecretBytes(bytes([number, device]) * 16))
         self.listed: dict[Address, IdentityKey] = {}
+        self.unlisted: list[Address] = []
 
     def befriend(self, *others: "Person") -> None:
         for other in others:
@@ -31,6 +32,9 @@ class Person:
 
     def peer_key(self, peer: Address) -> IdentityKey | None:
         return self.listed.get(peer)
+
+    def unlisted_hello(self, peer: Address) -> None:
+        self.unlisted.append(peer)
 
 
 def two_friends() -> tuple[Person, Person]:

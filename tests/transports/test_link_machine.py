@@ -102,6 +102,7 @@ def test_a_stranger_and_an_unlisted_device_are_refused_without_a_byte() -> None:
     stranger, tablet = Person(3), Person(1, device=2)
     for speaker in (stranger, tablet):
         assert refuses_without_a_byte(listener(bruno), dialler(speaker, bruno.own).data_to_send())
+    assert bruno.unlisted == [stranger.own, tablet.own], "the owner hears of it, and knows whose list may be old"
     assert not refuses_without_a_byte(listener(bruno), dialler(ana, bruno.own).data_to_send())
 
 

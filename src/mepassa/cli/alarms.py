@@ -33,6 +33,10 @@ WORDS: dict[str, tuple[str, str]] = {
             " longer: compare the safety number again."
         ),
     ),
+    "list_withheld": (
+        "O servidor de {name} não entrega a lista nova de aparelhos: pode estar escondendo. Pergunte a {name} por outro caminho.",
+        "The server of {name} does not hand out the new list of devices: it may be holding it back. Ask {name} by another way.",
+    ),
     "unlisted_device": (
         "Chegou uma mensagem de um aparelho que {name} não reconhece. Ela foi descartada.",
         "A message came from a device that {name} does not list. It was dropped.",

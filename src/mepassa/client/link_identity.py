@@ -1,9 +1,10 @@
 """What links are told of the account (`ports.transport.LinkIdentity`): a snapshot, since a hello cannot wait for a disk."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mepassa.identity import IdentityKeyPair
-from mepassa.model.ids import Address
+from mepassa.model.ids import AccountId, Address
 from mepassa.model.keys import IdentityKey
 from mepassa.ports.db import Db
 from mepassa.ports.stores import OwnAccount, Tx
@@ -24,9 +25,13 @@ class DbLinkIdentity:
         self._db, self._own = db, own
         self._key = IdentityKeyPair(own.device_seed)
         self._peers: dict[Address, _Peer] = {}
+        self._allow_direct: dict[AccountId, bool] = {}
+        self.on_unlisted: Callable[[AccountId], None] = lambda _account: None
+        """Hears of hellos in the name of an accepted contact's device that the contact's list does not name."""
 
     async def refresh(self) -> None:
         self._own, self._peers = await self._db.run(_read)
+        self._allow_direct = {address.account: peer.allows_direct for address, peer in self._peers.items()}
 
     @property
     def own(self) -> Address:
@@ -42,6 +47,12 @@ class DbLinkIdentity:
     def peer_key(self, peer: Address) -> IdentityKey | None:
         found = self._peers.get(peer)
         return None if found is None else found.key
+
+    def unlisted_hello(self, peer: Address, *, direct: bool = False) -> None:
+        """`direct`: by a transport on which those from whom we hide our address are strangers."""
+        allows_direct = self._allow_direct.get(peer.account)
+        if allows_direct or (allows_direct is not None and not direct):
+            self.on_unlisted(peer.account)
 
     def for_direct_links(self) -> LinkIdentity:
         """The same account for a transport that shows our address: contacts from whom we hide it are strangers there.
@@ -74,6 +85,9 @@ class _Direct:
 
     def peer_key(self, peer: Address) -> IdentityKey | None:
         return self.whole.direct_peer_key(peer)
+
+    def unlisted_hello(self, peer: Address) -> None:
+        self.whole.unlisted_hello(peer, direct=True)
 
 
 def _read(tx: Tx) -> tuple[OwnAccount, dict[Address, _Peer]]:

@@ -159,6 +159,7 @@ def furnish(ground: Ground, homes: SealedHomes) -> Rooms:
         db, homes, outbox, own_home=home_service.own_home, clock=clock, rng=rng,
         on_change=ring, on_contacts=contacts.changed, on_alive=paths.heard,
     )  # fmt: skip
+    post.on_unlisted = inbox.lists.unlisted_sender
     messenger = Messenger(
         db, homes, outbox, upkeep, clock=clock, rng=rng, on_change=ring, on_contacts=contacts.changed,
         check_clock=home_service.check_clock,
@@ -214,6 +215,7 @@ def tie(
     rooms.paths.attach(transports, rooms.inbox)
     transports.presence = presence
     rooms.home_service.on_document = presence.learn_bootstrap
+    ground.identity.on_unlisted = rooms.inbox.lists.unlisted_hello
     rooms.contacts.also(presence.wake)
     rooms.contacts.also(
         lambda: rooms.paths.close_strangers(lambda device: ground.identity.peer_key(device) is not None)

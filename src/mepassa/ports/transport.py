@@ -79,3 +79,7 @@ class LinkIdentity(Protocol):
     def peer_key(self, peer: Address) -> IdentityKey | None:
         """The listed key of a device of an accepted contact whose chat allows this; None for everyone else."""
         ...
+
+    def unlisted_hello(self, peer: Address) -> None:
+        """Somebody has said to be this device, which has no `peer_key`. Nothing is proven, and the answer is silence."""
+        ...

@@ -13,6 +13,7 @@ class Alarm(StrEnum):
     LIST_FORKED = "DeviceListForkError"
     ROOT_CHANGED = "root_changed"
     """Somebody shows another root key under a contact's account id."""
+    LIST_WITHHELD = "list_withheld"
     UNLISTED_DEVICE = "unlisted_device"
     SESSION_DAMAGED = "session_damaged"
     STATE_ROLLED_BACK = "state_rolled_back"

@@ -5,9 +5,9 @@ from dataclasses import replace
 from mepassa.identity import decode_device_list, supersedes, verify_device_list
 from mepassa.model.content import Content
 from mepassa.model.device_list import DeviceList, SignedDeviceList
-from mepassa.model.errors import DeviceListStaleError
+from mepassa.model.errors import DeviceListForkError, DeviceListStaleError
 from mepassa.model.home_url import check_home_url
-from mepassa.model.ids import Address
+from mepassa.model.ids import AccountId, Address
 from mepassa.model.status import ChatState
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.stores import Contact, EventKind, Tx
@@ -80,6 +80,22 @@ def note_list_version(tx: Tx, contact: Contact, content: Content) -> Contact:
     ):
         return alarm_fork(tx, contact)
     return contact
+
+
+def learn_answered(tx: Tx, account: AccountId, offered: SignedDeviceList) -> bool:
+    """What the account's home answered. True when it is at least as new as any list that we know of.
+
+    Raises `SignatureError` or `MalformedError` for one that is not the account's. A fork is told.
+    """
+    contact = tx.contact(account)
+    if contact is None:
+        return True
+    try:
+        contact = learn_list(tx, contact, offered)
+    except DeviceListForkError:
+        alarm_fork(tx, contact)
+        return not wants_list(contact)
+    return contact.device_list == offered and not wants_list(contact)
 
 
 def wants_list(contact: Contact) -> bool:

@@ -2,7 +2,7 @@
 
 from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.errors import ConflictError, DecryptionError, UnlistedDeviceError
-from mepassa.model.ids import Address, Timestamp
+from mepassa.model.ids import AccountId, Address, Timestamp
 from mepassa.model.signal import Signal
 from mepassa.model.status import ChatState
 from mepassa.ports.rng import Rng
@@ -29,6 +29,14 @@ class SignalStaleError(DecryptionError):
     sentence = "This signal is older (or newer) than ten minutes; one of the two clocks is wrong."
 
 
+class UnlistedSignallerError(UnlistedDeviceError):
+    """Certified by the account, and not in the list that we have: there may be a newer one."""
+
+    def __init__(self, account: AccountId) -> None:
+        super().__init__()
+        self.account = account
+
+
 def seal_signal(tx: Tx, to: Address, signal: Signal, now_ms: Timestamp, rng: Rng) -> tuple[SealedEnvelope, bytes]:
     """The sealed note and the token that the recipient's home asks for.
 
@@ -48,13 +56,17 @@ def seal_signal(tx: Tx, to: Address, signal: Signal, now_ms: Timestamp, rng: Rng
 def open_signal(tx: Tx, sealed: SealedEnvelope, now_ms: Timestamp) -> tuple[Address, Signal]:
     """Who signals, proven, and what. `now_ms`: corrected by the home's clock where that is known.
 
-    Raises `DecryptionError` (not for us, not from an accepted contact's listed device, stale) or `MalformedError`.
+    Raises `DecryptionError` (not for us, not from an accepted contact's device, stale), `MalformedError`, or
+    `UnlistedSignallerError`.
     """
     unsealed = open_sealed(local_identity(tx.own()), sealed)
     contact = tx.contact(unsealed.sender.account)
     if contact is None or contact.state is not ChatState.ACCEPTED:
         raise DecryptionError
-    if validate_sender(unsealed, contact.root_key, listed_devices(contact), now_ms) is not SenderVerdict.VALID:
+    verdict = validate_sender(unsealed, contact.root_key, listed_devices(contact), now_ms)
+    if verdict is SenderVerdict.UNLISTED_DEVICE:
+        raise UnlistedSignallerError(contact.account)
+    if verdict is not SenderVerdict.VALID:
         raise DecryptionError
     payload = read_plaintext(unsealed)
     if not isinstance(payload, SignalPayload):

@@ -1,6 +1,7 @@
 """Signals in and out: sealed in one transaction, counted, and never taken twice (docs/protocol/signal.md)."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from mepassa.client.courier import Homes
@@ -58,6 +59,8 @@ class SignalPost:
     rng: Rng
     budget: SignalBudget
     _seen: dict[EnvelopeId, float] = field(default_factory=dict)
+    on_unlisted: Callable[[AccountId], None] = lambda _account: None
+    """Hears of signals from a contact's device that the contact's list does not name."""
 
     async def send(self, to: Address, signal: Signal) -> SignalResult:
         """Through the recipient's home. Failure is an answer like any other: routing decides what comes next."""
@@ -83,6 +86,9 @@ class SignalPost:
             return None
         try:
             sender, signal = await self.db.run(lambda tx: signalling.open_signal(tx, sealed, self.clock.now_ms()))
+        except signalling.UnlistedSignallerError as error:
+            self.on_unlisted(error.account)
+            return None
         except MepassaError:
             return None
         return (sender, signal) if self.budget.spend(sender.account) else None

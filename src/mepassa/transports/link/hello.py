@@ -36,6 +36,7 @@ def hello_verifies(
         return False
     key = identity.peer_key(peer)
     if key is None:
+        identity.unlisted_hello(peer)
         return False
     message = link_message(role=role, own=peer, peer=identity.own, binding=binding)
     try:

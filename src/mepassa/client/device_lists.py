@@ -1,0 +1,158 @@
+"""Fetches contacts' device lists where something names a newer one (docs/protocol/identity.md, "Device list")."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from mepassa.client.courier import Homes
+from mepassa.model.errors import DiskFullError, MepassaError, RemoteError
+from mepassa.model.ids import AccountId
+from mepassa.model.status import ChatState
+from mepassa.ports.clock import Clock
+from mepassa.ports.db import Db
+from mepassa.ports.rng import Rng
+from mepassa.ports.stores import Tx
+from mepassa.protocol.alarms import Alarm, raise_alarm
+from mepassa.protocol.devices import learn_answered, wants_list
+from mepassa.protocol.tokens import token_for
+
+log = logging.getLogger("mepassa.device_lists")
+
+FETCH_EVERY_S = 60.0
+"""One contact's list is asked for once a minute at most, whatever its envelopes say…"""
+LONGEST_PAUSE_S = 3600.0
+"""…and half as often after each answer without the list, down to once an hour: a list that is held back costs no more."""
+WITHHELD_AFTER = 3
+"""Answers without the list, in a row, before the person is told: two may be a home that has not heard of it yet."""
+FETCHES_AT_ONCE = 8
+"""Homes that are asked at the same time: one that answers slowly keeps nobody else's list from coming."""
+
+
+class _Answer(Enum):
+    CURRENT = auto()
+    """The list is at least as new as any that we know of, or nobody needs it any more."""
+    OUTDATED = auto()
+    """The home answered, but not with that list."""
+    NONE = auto()
+    """The home is away."""
+
+
+@dataclass(slots=True)
+class _Asking:
+    """One contact. `due`: when its home is asked next, monotonic; None: not at all."""
+
+    due: float | None = None
+    asked_at: float | None = None
+    running: bool = False
+    tries: int = 0
+    outdated: int = 0
+
+
+class DeviceLists:
+    """`run` until cancelled. `on_current` is awaited after each answer that is at least as new as what we know of."""
+
+    def __init__(
+        self, db: Db[Tx], homes: Homes, *, clock: Clock, rng: Rng, on_current: Callable[[AccountId], Awaitable[None]]
+    ) -> None:
+        self._db, self._homes, self._clock, self._rng, self._on_current = db, homes, clock, rng, on_current
+        self._asking: dict[AccountId, _Asking] = {}
+        self._changed = asyncio.Event()
+
+    def named(self, account: AccountId) -> None:
+        """A message has named a list that we do not have. Nothing new where its home is being asked for one already."""
+        asking = self._of(account)
+        if asking.due is None:
+            self._ask_at(asking, self._clock.monotonic())
+
+    def unlisted_sender(self, account: AccountId) -> None:
+        """A device that this account certifies, and our list does not name, has sent something: ask soon."""
+        self._ask_at(self._of(account), self._clock.monotonic())
+
+    def unlisted_hello(self, account: AccountId) -> None:
+        """Somebody says to be such a device and can't prove it yet.
+
+        Asked within a minute, at a random moment: a stranger who says hello in a contact's name and watches that contact's
+        home must not see by the very next request that we know each other.
+        """
+        self._ask_at(self._of(account), self._clock.monotonic() + self._rng.uniform(0, FETCH_EVERY_S))
+
+    async def run(self) -> None:
+        """At a start, what messages have named before is asked for first."""
+        for contact in await self._db.run(lambda tx: tx.contacts()):
+            if wants_list(contact):
+                self.named(contact.account)
+        async with asyncio.TaskGroup() as tasks:
+            while True:
+                self._changed.clear()
+                wait_s = self._begin_due(tasks)
+                try:
+                    async with asyncio.timeout(wait_s):
+                        await self._changed.wait()
+                except TimeoutError:
+                    pass
+
+    def _begin_due(self, tasks: asyncio.TaskGroup) -> float | None:
+        """Ask whoever is due, the longest due first. Returns in how many seconds there is something to do again."""
+        now = self._clock.monotonic()
+        running = sum(asking.running for asking in self._asking.values())
+        waiting = sorted(
+            (asking.due, account.raw, account, asking)
+            for account, asking in self._asking.items()
+            if asking.due is not None and not asking.running
+        )
+        for due, _, account, asking in waiting:
+            if running >= FETCHES_AT_ONCE:
+                return None  # whoever ends makes room, and says so
+            if due > now:
+                return due - now
+            asking.running = True
+            running += 1
+            tasks.create_task(self._ask(account, asking))
+        return None
+
+    def _of(self, account: AccountId) -> _Asking:
+        return self._asking.setdefault(account, _Asking())
+
+    def _ask_at(self, asking: _Asking, at: float) -> None:
+        """Not later than `at`, but never twice a minute."""
+        if asking.asked_at is not None:
+            at = max(at, asking.asked_at + FETCH_EVERY_S)
+        if asking.due is None or at < asking.due:
+            asking.due = at
+            self._changed.set()
+
+    async def _ask(self, account: AccountId, asking: _Asking) -> None:
+        asking.due, asking.asked_at = None, self._clock.monotonic()
+        try:
+            answer = await self._fetch(account)
+            if answer is _Answer.CURRENT:
+                asking.tries = asking.outdated = 0
+                await self._on_current(account)
+                return
+            asking.outdated += answer is _Answer.OUTDATED
+            if answer is _Answer.OUTDATED and asking.outdated == WITHHELD_AFTER:
+                await self._db.run(lambda tx: raise_alarm(tx, Alarm.LIST_WITHHELD, account))
+        except DiskFullError:
+            log.warning("device_lists.disk_full")
+        finally:
+            asking.running = False
+            self._changed.set()
+        self._ask_at(asking, asking.asked_at + min(FETCH_EVERY_S * 2**asking.tries, LONGEST_PAUSE_S))
+        asking.tries = min(asking.tries + 1, 16)
+
+    async def _fetch(self, account: AccountId) -> _Answer:
+        contact = await self._db.run(lambda tx: tx.contact(account))
+        if contact is None or contact.state not in {ChatState.ACCEPTED, ChatState.REQUESTED}:
+            return _Answer.CURRENT
+        try:
+            home = self._homes.recipient(contact.home)
+            fetched = await home.fetch_account(account, token_for(contact), prekeys=False)
+            current = await self._db.run(lambda tx: learn_answered(tx, account, fetched.device_list))
+        except DiskFullError:
+            raise
+        except MepassaError as error:
+            log.info("device_list.not_fetched", extra={"error": error.code})
+            return _Answer.OUTDATED if isinstance(error, RemoteError) else _Answer.NONE
+        return _Answer.CURRENT if current else _Answer.OUTDATED

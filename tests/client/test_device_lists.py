@@ -1,0 +1,221 @@
+"""docs/protocol/identity.md, "Device list": when a list is fetched, how often, and what is told when it is held back."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from mepassa.client.device_lists import FETCH_EVERY_S, FETCHES_AT_ONCE, LONGEST_PAUSE_S
+from mepassa.client.inbox import Arrival, Inbox
+from mepassa.client.link_identity import DbLinkIdentity
+from mepassa.client.paths.signals import SignalBudget, SignalPost
+from mepassa.model.device_list import SignedDeviceList
+from mepassa.model.errors import HomeUnreachableError, MepassaError, TokenRefusedError
+from mepassa.model.ids import AccountId, Address
+from mepassa.protocol.account import local_identity, sender_certificate
+from mepassa.protocol.sealing import SignalPayload, seal_plaintext
+from mepassa.testing import ManualClock, SeededRng
+from tests.client.directory import Directory, play
+from tests.protocol.device_lists import alarms, become_second_device, next_list
+from tests.protocol.phones import STORED, Phone, befriend
+
+MakePhone = Callable[[str], Phone]
+HOUR_S = 3600.0
+
+
+@pytest.fixture
+def make_phone(tmp_path: Path) -> Iterator[MakePhone]:
+    clock, made = ManualClock(), list[Phone]()
+
+    def make(name: str) -> Phone:
+        made.append(Phone(name, tmp_path / f"{name}.db", clock))
+        return made[-1]
+
+    yield make
+    for phone in made:
+        phone.db.close()
+
+
+@pytest.fixture
+def pair(make_phone: MakePhone) -> tuple[Phone, Phone]:
+    ana, beto = make_phone("ana"), make_phone("beto")
+    befriend(ana, beto)
+    return ana, beto
+
+
+def list_of(reader: Phone, other: Phone) -> SignedDeviceList:
+    known = reader.contact(other).device_list
+    assert known is not None
+    return known
+
+
+def names_a_newer_list(phone: Phone) -> SignedDeviceList:
+    """The phone's own list is a newer one from now on, and its messages say so."""
+    signed = next_list(phone)
+    phone.adopt(signed)
+    return signed
+
+
+def test_a_home_that_freezes_the_list_is_asked_ever_less_often_and_told_once(pair: tuple[Phone, Phone]) -> None:
+    ana, beto = pair
+    directory = Directory()
+    directory.lists[beto.account] = list_of(ana, beto)
+    newer = names_a_newer_list(beto)
+
+    async def story(inbox: Inbox) -> None:
+        for hour in range(24):
+            for _ in range(10):
+                beto.write(ana, "tenho outra lista")
+                for envelope in beto.post(ana):
+                    await inbox.receive(envelope, Arrival(STORED))
+                await asyncio.sleep(HOUR_S / 10)
+            if hour == 0:
+                assert alarms(ana) == ["list_withheld"]
+        directory.lists[beto.account] = newer
+        await asyncio.sleep(LONGEST_PAUSE_S)
+
+    play(ana, directory, story)
+    moments = [when for _, when in directory.fetches]
+    pauses = [round(later - earlier) for earlier, later in pairwise(moments)]
+    assert pauses[:7] == [60, 120, 240, 480, 960, 1920, 3600]
+    assert set(pauses[6:]) == {LONGEST_PAUSE_S}
+    assert alarms(ana) == ["list_withheld"]
+    assert ana.contact(beto).device_list == newer
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [(TokenRefusedError(), ["list_withheld"]), (HomeUnreachableError(), [])],
+    ids=["refuses", "away"],
+)
+def test_a_home_that_refuses_withholds_and_one_that_is_away_does_not(
+    pair: tuple[Phone, Phone], answer: MepassaError, told: list[str]
+) -> None:
+    ana, beto = pair
+    directory = Directory()
+    directory.lists[beto.account] = answer
+    newer = names_a_newer_list(beto)
+    beto.write(ana, "tenho outra lista")
+    (envelope,) = beto.post(ana)
+
+    async def story(inbox: Inbox) -> None:
+        await inbox.receive(envelope, Arrival(STORED))
+        await asyncio.sleep(HOUR_S / 2)
+        assert alarms(ana) == told
+        directory.lists[beto.account] = newer
+        await asyncio.sleep(HOUR_S)
+
+    play(ana, directory, story)
+    assert ana.contact(beto).device_list == newer
+    assert len(directory.fetches) == 6
+
+
+def test_what_a_message_has_named_is_asked_for_again_after_a_start(pair: tuple[Phone, Phone]) -> None:
+    ana, beto = pair
+    directory = Directory()
+    newer = names_a_newer_list(beto)
+    beto.write(ana, "tenho outra lista")
+    for envelope in beto.post(ana):
+        ana.take(envelope)
+
+    async def start(_inbox: Inbox) -> None:
+        await asyncio.sleep(1)
+
+    play(ana, directory, start)
+    directory.lists[beto.account] = newer
+    play(ana, directory, start)
+    assert ana.contact(beto).device_list == newer
+    play(ana, directory, start)
+    assert len(directory.fetches) == 2
+
+
+def test_one_slow_home_does_not_keep_the_others_lists_and_the_homes_asked_at_once_are_few(
+    make_phone: MakePhone,
+) -> None:
+    ana = make_phone("ana")
+    others = [make_phone(f"amigo-{number}") for number in range(FETCHES_AT_ONCE + 4)]
+    directory = Directory()
+    directory.slow_s = 20.0
+    envelopes = []
+    for other in others:
+        befriend(ana, other)
+        directory.lists[other.account] = names_a_newer_list(other)
+        other.write(ana, "tenho outra lista")
+        envelopes += other.post(ana)
+
+    async def story(inbox: Inbox) -> None:
+        for envelope in envelopes:
+            await inbox.receive(envelope, Arrival(STORED))
+        await asyncio.sleep(2 * directory.slow_s + 1)
+
+    play(ana, directory, story)
+    assert directory.most_at_once == FETCHES_AT_ONCE
+    assert [list_of(ana, other) for other in others] == [directory.lists[other.account] for other in others]
+
+
+def test_an_unlisted_devices_hello_is_followed_by_one_fetch_at_a_random_moment_of_a_minute(
+    pair: tuple[Phone, Phone], make_phone: MakePhone
+) -> None:
+    ana, beto = pair
+    stranger, hidden = make_phone("estranho"), make_phone("escondida")
+    ana.add(hidden.invite(), hidden, direct=False)
+    directory = Directory()
+    directory.lists[beto.account] = list_of(ana, beto)
+    moments = []
+
+    async def story(inbox: Inbox) -> None:
+        identity = DbLinkIdentity(ana.db, ana.own)
+        identity.on_unlisted = inbox.lists.unlisted_hello
+        await identity.refresh()
+        for identity_of_transport in (identity.for_direct_links(), identity):
+            for _ in range(50):
+                for account in (stranger.account, hidden.account, beto.account):
+                    identity_of_transport.unlisted_hello(Address(account, 9))
+            begun = asyncio.get_running_loop().time()
+            await asyncio.sleep(FETCH_EVERY_S + 1)
+            moments.append(directory.fetches[-1][1] - begun)
+            await asyncio.sleep(FETCH_EVERY_S)
+
+    play(ana, directory, story)
+    assert [account for account, _ in directory.fetches] == [beto.account] * 2
+    assert all(0 < moment <= FETCH_EVERY_S for moment in moments)
+    assert moments[0] != moments[1]
+
+
+def test_a_contact_from_whom_we_hide_is_a_stranger_to_direct_links_only(pair: tuple[Phone, Phone]) -> None:
+    ana, beto = pair
+    heard: list[AccountId] = []
+
+    async def story(_inbox: Inbox) -> None:
+        identity = DbLinkIdentity(ana.db, ana.own)
+        identity.on_unlisted = heard.append
+        ana.hide_from(beto)
+        await identity.refresh()
+        identity.for_direct_links().unlisted_hello(Address(beto.account, 9))
+        assert heard == []
+        identity.unlisted_hello(Address(beto.account, 9))
+        assert heard == [beto.account]
+
+    play(ana, Directory(), story)
+
+
+def test_a_signal_of_an_unlisted_device_is_not_taken_and_makes_the_list_be_fetched(pair: tuple[Phone, Phone]) -> None:
+    ana, beto = pair
+    directory = Directory()
+    newer = become_second_device(beto)
+    directory.lists[beto.account] = newer
+    certificate = beto.db.run_now(lambda tx: sender_certificate(tx, beto.own, beto.now))
+    sealed = seal_plaintext(
+        local_identity(beto.own), certificate, ana.own.identity_key, SignalPayload(b"x"), rng=beto.rng
+    )
+
+    async def story(inbox: Inbox) -> None:
+        post = SignalPost(ana.db, directory, ana.clock, SeededRng(2), SignalBudget(ana.clock))
+        post.on_unlisted = inbox.lists.unlisted_sender
+        assert await post.open(sealed) is None
+        await asyncio.sleep(1)
+
+    play(ana, directory, story)
+    assert list_of(ana, beto) == newer
