@@ -11,7 +11,7 @@ from mepassa.model.status import MessageStatus
 from mepassa.ports.stores import Tx
 from mepassa.protocol import healing
 from mepassa.protocol.account import begin_run, local_identity, roll_forward, run_counter, sender_certificate
-from mepassa.protocol.healing import MAX_REQUESTS_PER_ENVELOPE
+from mepassa.protocol.healing import AMONG_NEWEST, MAX_REQUESTS_PER_ENVELOPE, MAX_STAND_INS
 from mepassa.protocol.inbound import Fate
 from mepassa.protocol.own_prekeys import pending_upload, stock_up
 from mepassa.protocol.sealing import ResendRequest, open_sealed, seal, seal_plaintext
@@ -107,6 +107,38 @@ def test_poison_costs_one_row_and_three_requests(pair: Pair) -> None:
     ana.write(beto, "depois")
     settle(ana, beto)
     assert beto.texts(ana)[-1] == "depois"
+
+
+def test_a_flood_of_poison_is_bounded_on_the_screen_and_in_requests(
+    pair: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(healing, "MAX_UNANSWERED", 50)
+    ana, beto = pair
+    true = poison(ana, beto)
+    body = open_sealed(local_identity(beto.own), true).body
+    for number in range(60):
+        changed = body[:-2] + number.to_bytes(2, "big")
+        assert beto.take(poison(ana, beto, changed)).fate is Fate.COULD_NOT_OPEN
+    assert beto.unopened(ana) == MAX_STAND_INS
+    assert len(beto.outbox()) == 50
+    for number in range(AMONG_NEWEST):
+        beto.write(ana, f"{number}")
+    assert beto.take(true).fate is Fate.COULD_NOT_OPEN
+    assert beto.unopened(ana) == MAX_STAND_INS + 1, "what is long past does not count"
+
+
+def test_more_than_are_shown_is_healed_all_the_same(pair: Pair) -> None:
+    ana, beto = pair
+    lose_sessions(beto)
+    sent = [f"mensagem {number}" for number in range(MAX_STAND_INS + 10)]
+    for text in sent:
+        ana.write(beto, text)
+    for envelope in ana.post(beto):
+        assert beto.take(envelope).fate is Fate.COULD_NOT_OPEN
+    assert beto.unopened(ana) == MAX_STAND_INS
+    settle(ana, beto)
+    assert beto.texts(ana) == ["antes", *sent]
+    assert beto.unopened(ana) == 0
 
 
 def test_poison_without_a_ratchet_key_asks_for_nothing(pair: Pair) -> None:

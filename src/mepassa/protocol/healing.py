@@ -30,6 +30,9 @@ ASK_AGAIN_AFTER_MS = (2 * 60 * 1000, 3600 * 1000)
 """After the first request: the answer may have met the reset limit, or been lost with a restored database."""
 MAX_UNANSWERED = 500
 """Envelopes of one account that are asked for at the same time; past it their rows stay "could not open"."""
+MAX_STAND_INS, AMONG_NEWEST = 20, 100
+""" "Could not open" rows among a chat's newest rows. What does not open beyond that is asked for all the same, but adds no
+row: twenty say it, and whoever sends poison all day must not bury the chat."""
 NEVER_AGAIN = Timestamp(2**53)
 
 
@@ -37,6 +40,17 @@ def could_not_open(
     tx: Tx, contact: Contact, unsealed: Unsealed, envelope: SealedEnvelope, now_ms: Timestamp, rng: Rng
 ) -> None:
     """The row on the screen and the request, to be committed before the envelope is acknowledged."""
+    _show_stand_in(tx, contact, envelope, now_ms)
+    ratchet_key = failed_ratchet_key(unsealed.type, unsealed.body)
+    if ratchet_key is None or contact.state is not ChatState.ACCEPTED or _unanswered(tx, contact) >= MAX_UNANSWERED:
+        return
+    _ask(tx, contact, UnopenedRow(envelope.id, unsealed.sender, ratchet_key, now_ms, 0, NEVER_AGAIN), now_ms, rng)
+
+
+def _show_stand_in(tx: Tx, contact: Contact, envelope: SealedEnvelope, now_ms: Timestamp) -> None:
+    newest = tx.messages(contact.account, None, AMONG_NEWEST)
+    if sum(row.kind is MessageKind.UNOPENED for row in newest) >= MAX_STAND_INS:
+        return
     stand_in = MessageRow(
         id=MessageId(envelope.id.raw),
         chat=contact.account,
@@ -51,12 +65,6 @@ def could_not_open(
         tx.insert_message(stand_in)
         tx.append_event(EventKind.MESSAGE, chat=contact.account, message_id=stand_in.id)
         tx.append_event(EventKind.CHAT, chat=contact.account)
-    ratchet_key = failed_ratchet_key(unsealed.type, unsealed.body)
-    row = UnopenedRow(envelope.id, unsealed.sender, ratchet_key or b"", now_ms, 0, NEVER_AGAIN)
-    if ratchet_key is None or contact.state is not ChatState.ACCEPTED or _unanswered(tx, contact) >= MAX_UNANSWERED:
-        tx.put_unopened(row)
-    else:
-        _ask(tx, contact, row, now_ms, rng)
 
 
 def ask_again(tx: Tx, now_ms: Timestamp, rng: Rng) -> None:
