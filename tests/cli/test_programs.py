@@ -191,7 +191,9 @@ async def test_an_init_that_was_killed_can_be_done_again(tmp_path: Path, home: H
         assert "no account in this folder" in one_sentence(none)
         done = await mepassa(*init_of(folder, home.url))
         assert done.code == 0, done
-    assert {path.name for path in folder.iterdir()} == {"node.db", "database-key", "api-token", "lock"}
+    assert {path.name for path in folder.iterdir()} == {
+        "node.db", "database-key", "root-key", "api-token", "lock",
+    }  # fmt: skip
 
 
 # --- run -----------------------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import msgspec
 
-from mepassa.identity import IdentityKeyPair, RootKey, decode_device_list, next_version, sign_device_list
+from mepassa.identity import IdentityKeyPair, decode_device_list, next_version, sign_device_list
 from mepassa.model.device_list import DeviceEntry, DeviceList, SignedDeviceList
 from mepassa.model.ids import Address
 from mepassa.model.secret import SecretBytes
@@ -16,7 +16,6 @@ from tests.protocol.phones import Phone
 def next_list(phone: Phone, *extra: DeviceEntry, drop: int | None = None, **changes: object) -> SignedDeviceList:
     """The phone's next list, signed by its root."""
     own = phone.db.run_now(lambda tx: tx.own())
-    assert own.root_seed is not None
     old = decode_device_list(own.device_list.body)
     fresh = DeviceList(
         version=next_version(old.version, phone.now),
@@ -25,13 +24,12 @@ def next_list(phone: Phone, *extra: DeviceEntry, drop: int | None = None, **chan
         home_url=old.home_url,
         home_key=old.home_key,
     )
-    return sign_device_list(RootKey(own.root_seed), msgspec.structs.replace(fresh, **changes))
+    return sign_device_list(phone.root, msgspec.structs.replace(fresh, **changes))
 
 
 def become_second_device(phone: Phone) -> SignedDeviceList:
     """The phone goes on as device 2 with a new key, which only the returned list names."""
     own = phone.own
-    assert own.root_seed is not None
     key = IdentityKeyPair(SecretBytes(phone.rng.token(32)))
     signed = next_list(phone, DeviceEntry(2, key.public, 99))
     phone.own = replace(
@@ -40,7 +38,7 @@ def become_second_device(phone: Phone) -> SignedDeviceList:
         device_seed=key.seed,
         identity_key=key.public,
         registration_id=99,
-        device_certificate=issue_device_certificate(RootKey(own.root_seed), 2, key.public),
+        device_certificate=issue_device_certificate(phone.root, 2, key.public),
         device_list=signed,
         list_version=decode_device_list(signed.body).version,
     )

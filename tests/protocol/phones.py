@@ -40,16 +40,20 @@ class Phone:
     clock: ManualClock
     home: HomeAddress = HOME
     db: InlineDb = field(init=False)
+    root: RootKey = field(init=False)
+    """On paper: the database does not hold it."""
     handed_out: set[int] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.rng = SeededRng(self.name)
         fresh = not self.path.exists()
+        self.root = RootKey(SecretBytes(SeededRng(self.name).fork("root").token(32)))
         self.db = InlineDb(self.path, KEY, create=fresh, synchronous="OFF")
         if fresh:
-            root = RootKey(SecretBytes(self.rng.token(32)))
             self.db.run_now(
-                lambda tx: create_account(tx, root=root, home=self.home, name=self.name, now_ms=self.now, rng=self.rng)
+                lambda tx: create_account(
+                    tx, root=self.root, home=self.home, name=self.name, now_ms=self.now, rng=self.rng
+                )
             )
             self.db.run_now(lambda tx: stock_up(tx, self.now, self.rng))
         self.own = self.db.run_now(lambda tx: tx.own())

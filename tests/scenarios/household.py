@@ -14,7 +14,7 @@ from mepassa.client.messenger import Messenger
 from mepassa.client.outbox import Outbox
 from mepassa.client.run import Run
 from mepassa.client.upkeep import Upkeep
-from mepassa.identity import HomeKeyPair, IdentityKeyPair
+from mepassa.identity import HomeKeyPair, IdentityKeyPair, RootKey
 from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.errors import HomeUnreachableError
 from mepassa.model.ids import AccountId, Address, Timestamp
@@ -52,6 +52,12 @@ HOME = HomeAddress(URL, HOME_KEY.public)
 DATABASE_KEY = SecretBytes(b"\x33" * 32)
 STORED = Route(RouteKind.STORED, RouteTransport.MAILBOX, HOST, AddressClass.HOME)
 REBOOT_AFTER_S = 1.0
+
+
+def root_of(name: str) -> RootKey:
+    """On paper: no database holds it."""
+    return RootKey(SecretBytes(SeededRng(f"root of {name}").token(32)))
+
 
 MakeCourier = Callable[["Peer", Homes], Courier]
 MakeInbox = Callable[..., Inbox]
@@ -342,9 +348,9 @@ class House:
         path = self.folder / f"{name}.db"
         rng = self.rng.fork(f"{name}/init")
         db = InlineDb(path, DATABASE_KEY, create=True, synchronous="OFF")
-        made = await create_account(db, home=HOME, name=name, clock=self.clock, rng=rng)
+        own = await create_account(db, root=root_of(name), home=HOME, name=name, clock=self.clock, rng=rng)
         db.close()
-        registration = Registration(made.own.root_key, made.own.device_list)
+        registration = Registration(own.root_key, own.device_list)
         dial = self.network.dialer(name)
         while True:
             try:

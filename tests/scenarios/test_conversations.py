@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mepassa.identity import RootKey, decode_device_list, next_version, sign_device_list
+from mepassa.identity import decode_device_list, next_version, sign_device_list
 from mepassa.model.device_list import DeviceList
 from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.errors import HomeUnreachableError, TokenRefusedError
@@ -19,7 +19,7 @@ from mepassa.protocol.sealing import open_sealed, seal
 from mepassa.protocol.session import MessageType
 from mepassa.protocol.tokens import token_for
 from mepassa.transports.mailbox import SealedHomes
-from tests.scenarios.household import HOME, House, Peer, befriend, copied, everyone_home
+from tests.scenarios.household import HOME, House, Peer, befriend, copied, everyone_home, root_of
 
 DELIVERED = MessageStatus.DELIVERED
 
@@ -306,11 +306,10 @@ def test_a_message_from_a_device_newer_than_our_list_waits_for_the_list(two_frie
 
         def renew(tx: Tx) -> int:
             own = tx.own()
-            assert own.root_seed is not None
             old = decode_device_list(own.device_list.body)
             version = next_version(old.version, house.clock.now_ms())
             fresh = DeviceList(version, own.device_list.hash, old.devices, old.home_url, old.home_key)
-            signed = sign_device_list(RootKey(own.root_seed), fresh)
+            signed = sign_device_list(root_of("ana"), fresh)
             tx.put_own(replace(own, device_list=signed, list_version=version))
             return version
 

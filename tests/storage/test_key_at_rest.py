@@ -6,7 +6,7 @@ import pytest
 
 from mepassa.model.errors import ConflictError, NotInitialisedError, WrongPassphraseError
 from mepassa.model.secret import SecretBytes
-from mepassa.storage import KeyPlace, StorageError, key_place, load_key, make_key
+from mepassa.storage import KeyPlace, StorageError, key_place, load_key, make_key, root_key_file
 
 
 class Dice:
@@ -81,3 +81,45 @@ def test_a_damaged_file_is_said_not_guessed(tmp_path: Path, damaged: bytes) -> N
     (tmp_path / "database-key").write_bytes(damaged)
     with pytest.raises(StorageError):
         load_key(tmp_path, passphrase=SecretBytes(b"x"))
+
+
+# --- the root key, in a file of its own ----------------------------------------------------------------------------------
+
+SEED = SecretBytes(b"\x5a" * 32)
+
+
+def test_the_root_key_is_kept_where_the_database_key_is_but_apart(tmp_path: Path) -> None:
+    keyring, passphrase = MemoryKeyring(), SecretBytes(b"correta cavalo")
+    for offered, place in (
+        ({"passphrase": passphrase}, KeyPlace.PASSPHRASE),
+        ({"keyring": keyring}, KeyPlace.KEYRING),
+        ({}, KeyPlace.PLAIN_FILE),
+    ):
+        file = root_key_file(tmp_path)
+        file.keep(SEED, Dice(), **offered)
+        assert (file.path.name, file.place()) == ("root-key", place)
+        assert file.path.stat().st_mode & 0o777 == 0o600
+        assert file.load(passphrase=passphrase, keyring=keyring) == SEED
+        assert (SEED.expose() in file.path.read_bytes()) is (place is KeyPlace.PLAIN_FILE)
+
+
+def test_neither_sealed_file_stands_in_for_the_other_though_one_passphrase_opens_both(tmp_path: Path) -> None:
+    passphrase = SecretBytes(b"correta cavalo")
+    make_key(tmp_path, Dice(), passphrase=passphrase)
+    root_key_file(tmp_path).keep(SEED, Dice(), passphrase=passphrase)
+    (tmp_path / "database-key").write_bytes((tmp_path / "root-key").read_bytes())
+    with pytest.raises(WrongPassphraseError):
+        load_key(tmp_path, passphrase=passphrase)
+
+
+def test_where_it_is_on_paper_only_there_is_no_file(tmp_path: Path) -> None:
+    make_key(tmp_path, Dice())
+    with pytest.raises(NotInitialisedError):
+        root_key_file(tmp_path).load()
+
+
+def test_a_wrong_passphrase_does_not_open_the_root_key(tmp_path: Path) -> None:
+    root_key_file(tmp_path).keep(SEED, Dice(), passphrase=SecretBytes(b"correta cavalo"))
+    for wrong in (None, SecretBytes(b"Correta cavalo")):
+        with pytest.raises(WrongPassphraseError):
+            root_key_file(tmp_path).load(passphrase=wrong)

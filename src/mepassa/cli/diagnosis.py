@@ -13,6 +13,12 @@ PORTUGUESE: dict[tuple[str, bool], tuple[str, str | None]] = {
         "A chave dos dados está destrancada, ao lado deles.",
         "Quem copiar esta pasta pode ler tudo. Use uma senha ou o chaveiro do sistema.",
     ),
+    ("root_key", True): ("A chave da conta está trancada, separada dos dados.", None),
+    ("root_key", False): (
+        "A chave da conta está destrancada neste aparelho.",
+        "Quem copiar esta pasta pode tomar a conta. Com as 24 palavras no papel, apague o arquivo root-key.",
+    ),
+    ("root_key_on_paper", True): ("A chave da conta não está neste aparelho; está nas suas 24 palavras.", None),
     ("home", True): ("O servidor responde.", None),
     ("home", False): ("O servidor não responde, ou não deixa este aparelho entrar.", _AWAY),
     ("clock", True): ("O relógio está certo.", None),

@@ -38,6 +38,13 @@ def init(
         bool,
         flag("Sem senha: a chave fica ao lado dos dados.", "No passphrase: the key lies beside the data."),
     ] = False,
+    key_on_paper: Annotated[
+        bool,
+        flag(
+            "A chave da conta fica só nas 24 palavras, não neste aparelho: quem o levar não leva a conta.",
+            "Keep the account's key in the 24 words only, not on this device: whoever takes it has not got the account.",
+        ),
+    ] = False,
     insecure_home: Annotated[
         bool,
         flag("Aceita http:// para outra máquina. Para testes.", "Allow http:// to another machine. For tests."),
@@ -54,6 +61,7 @@ def init(
         invite=invite,
         passphrase=passphrase_of(passphrase_file, ask=False),
         no_passphrase=no_passphrase,
+        key_on_paper=key_on_paper,
         insecure_home=insecure_home,
         portuguese=pick("pt", "en") == "pt",
     )

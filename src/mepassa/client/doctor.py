@@ -8,9 +8,9 @@ from mepassa.client.api.types import Check
 from mepassa.client.home import HomeState
 from mepassa.client.paths.meeting import Allowed
 from mepassa.client.paths.reach import Reach
-from mepassa.model.errors import MepassaError
+from mepassa.model.errors import MepassaError, NotInitialisedError
 from mepassa.model.route import NatKind
-from mepassa.storage.key import KeyPlace, key_place
+from mepassa.storage.key import KeyPlace, key_place, root_key_file
 
 NETWORKS: dict[NatKind, tuple[bool, str, str | None]] = {
     NatKind.OPEN: (True, "This device can be reached directly from the internet.", None),
@@ -44,7 +44,7 @@ class Doctor:
     """Asks the home for its document; gives our clock's offset in seconds. Raises a `MepassaError`."""
 
     async def examine(self) -> list[Check]:
-        return [self._key(), *await self._home(), *await self._network()]
+        return [self._key(), self._root_key(), *await self._home(), *await self._network()]
 
     def _key(self) -> Check:
         if key_place(self.folder_root) is KeyPlace.PLAIN_FILE:
@@ -53,6 +53,18 @@ class Doctor:
                 "Whoever copies this folder can read everything. Use a passphrase or the system's keyring.",
             )  # fmt: skip
         return Check("database_key", True, "The database is locked.")
+
+    def _root_key(self) -> Check:
+        try:
+            place = root_key_file(self.folder_root).place()
+        except NotInitialisedError:
+            return Check("root_key_on_paper", True, "The account's key is not on this device; its 24 words are.")
+        if place is KeyPlace.PLAIN_FILE:
+            return Check(
+                "root_key", False, "The account's key lies unlocked on this device.",
+                "Whoever copies this folder can take over the account. With the 24 words on paper, delete the file root-key.",
+            )  # fmt: skip
+        return Check("root_key", True, "The account's key is locked, apart from the database.")
 
     async def _home(self) -> list[Check]:
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 from mepassa.client.account import create_account
 from mepassa.client.folder import NodeFolder
 from mepassa.client.home import CLOCK_TOLERANCE_S
+from mepassa.client.root_key import keep_root_key
 from mepassa.client.settings import INSECURE_HOME, PRIVATE_HOME
 from mepassa.identity import Language, RootKey, encode_recovery_phrase
 from mepassa.model.addresses import is_private, parse_ip
@@ -22,7 +23,7 @@ from mepassa.ports.folder_lock import FolderLock
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.rng import Rng, SystemRng
 from mepassa.storage import open_database
-from mepassa.storage.key import FILE_NAME, Keyring, make_key
+from mepassa.storage.key import FILE_NAME, ROOT_FILE_NAME, Keyring, make_key
 from mepassa.transports.mailbox import Registration, WebSocketDialer, fetch_well_known, register
 
 DRAFT_NAME = "node.db.new"
@@ -39,6 +40,8 @@ class InitConfig:
     invite: str | None = None
     passphrase: SecretBytes | None = None
     no_passphrase: bool = False
+    key_on_paper: bool = False
+    """Keep the root key nowhere on this device: whoever takes it has not got the account."""
     insecure_home: bool = False
     portuguese: bool = False
 
@@ -82,7 +85,8 @@ async def create(config: InitConfig) -> Created:
 
 def _remove(folder: NodeFolder, draft: Path) -> None:
     """What a try that came to nothing has left. The draft goes last: while it is there, the rest is known to be ours."""
-    for leftover in (*folder.root.glob(f"{DRAFT_NAME}-*"), folder.root / FILE_NAME, folder.token_file, draft):
+    keys = (folder.root / name for name in (FILE_NAME, ROOT_FILE_NAME))
+    for leftover in (*folder.root.glob(f"{DRAFT_NAME}-*"), *keys, folder.token_file, draft):
         leftover.unlink(missing_ok=True)
 
 
@@ -92,17 +96,19 @@ async def _create(
     db = await open_database(draft, key, create=True)
     dialer = WebSocketDialer(insecure_home=config.insecure_home, private_homes=True)
     try:
-        made = await create_account(db, home=home, name=config.name.strip(), clock=clock, rng=rng)
+        root = RootKey(SecretBytes(rng.token(32)))
+        own = await create_account(db, root=root, home=home, name=config.name.strip(), clock=clock, rng=rng)
         if config.insecure_home:
             await db.run(lambda tx: tx.put_setting(INSECURE_HOME, b"\x01"))
         if await is_at_private_address(home.url):
             await db.run(lambda tx: tx.put_setting(PRIVATE_HOME, b"\x01"))
-        registration = Registration(made.own.root_key, made.own.device_list, config.invite)
+        registration = Registration(own.root_key, own.device_list, config.invite)
         await register(dialer, home, registration, clock=clock, rng=rng)
+        if not config.key_on_paper:
+            keep_root_key(folder.root, root.seed, rng, passphrase=config.passphrase, keyring=_keyring(config))
         folder.api_token(rng)
         language = Language.PORTUGUESE if config.portuguese else Language.ENGLISH
-        phrase = encode_recovery_phrase(RootKey(made.root_seed), language)
-        return Created(made.own.address.account, phrase)
+        return Created(own.address.account, encode_recovery_phrase(root, language))
     finally:
         await dialer.close()
         await db.close()

@@ -13,10 +13,12 @@ import keyring
 
 from mepassa.client.config import NodeConfig
 from mepassa.client.folder import NodeFolder
+from mepassa.client.root_key import move_root_key_out
 from mepassa.client.supervisor import keep_running
 from mepassa.model.errors import NotInitialisedError
 from mepassa.ports.folder_lock import FolderLock
 from mepassa.ports.private_file import write_private
+from mepassa.ports.rng import SystemRng
 from mepassa.storage import open_database
 from mepassa.storage.key import KeyPlace, key_place, load_key
 
@@ -63,9 +65,9 @@ async def run(config: NodeConfig, ready: Callable[[NodeReady], None]) -> None:
         raise NotInitialisedError
     async with contextlib.AsyncExitStack() as cleanup:
         cleanup.enter_context(FolderLock(folder.root))
-        database_key = load_key(folder.root, passphrase=config.passphrase, keyring=keyring)
-        db = await open_database(folder.database, database_key)
+        db = await open_database(folder.database, load_key(folder.root, passphrase=config.passphrase, keyring=keyring))
         cleanup.push_async_callback(db.close)
+        await move_root_key_out(db, folder.root, SystemRng(), passphrase=config.passphrase, keyring=keyring)
         if config.max_page_count is not None:
             await db.limit_pages(config.max_page_count)
         # Only now: what it loads takes seconds, and all that a person can mend about the folder has been said by here.

@@ -60,7 +60,6 @@ def create_account(tx: Tx, *, root: RootKey, home: HomeAddress, name: str, now_m
         address=Address(root.account_id, FIRST_DEVICE),
         name=name,
         root_key=root.public,
-        root_seed=root.seed,
         identity_key=device.public,
         device_seed=device.seed,
         registration_id=registration_id,

@@ -2,10 +2,11 @@
 
 from mepassa.storage.database import InlineDb, SqlDb, open_database
 from mepassa.storage.errors import NewerDatabaseError, StorageError
-from mepassa.storage.key import KeyPlace, Keyring, key_place, load_key, make_key
+from mepassa.storage.key import KeyFile, KeyPlace, Keyring, key_place, load_key, make_key, root_key_file
 
 __all__ = [
     "InlineDb",
+    "KeyFile",
     "KeyPlace",
     "Keyring",
     "NewerDatabaseError",
@@ -15,4 +16,5 @@ __all__ = [
     "load_key",
     "make_key",
     "open_database",
+    "root_key_file",
 ]

@@ -90,6 +90,10 @@ class Connection:
         """A real SQLITE_FULL without a full disk, for tests: `count` pages of 4 KiB are all there is."""
         self._raw.execute(f"PRAGMA max_page_count = {int(count)}")
 
+    def overwrite_old_pages(self) -> None:
+        """Bring the log into the file and cut it: with `secure_delete` nothing of what was replaced is left in either."""
+        self._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def page_count(self) -> int:
         return int(self._raw.execute("PRAGMA page_count").fetchone()[0])
 

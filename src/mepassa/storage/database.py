@@ -34,6 +34,10 @@ class SqlDb:
     async def page_count(self) -> int:
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._connection.page_count)
 
+    async def overwrite_old_pages(self) -> None:
+        """See `Connection.overwrite_old_pages`."""
+        await asyncio.get_running_loop().run_in_executor(self._executor, self._connection.overwrite_old_pages)
+
     async def close(self) -> None:
         await asyncio.get_running_loop().run_in_executor(self._executor, self._connection.close)
         self._executor.shutdown()

@@ -1,7 +1,8 @@
-"""The database key at rest: in the system's keyring, else wrapped by a passphrase, else plain in a 0600 file.
+"""A node's two keys at rest, each in a file of its own: what opens the database, and the account's root key.
 
-`database-key` in the data folder says which: `keyring\\n` + the entry's name 16 · `passphrase\\n` + salt 16 + nonce 12 + sealed key 48 ·
-`plain\\n` + key 32. Argon2id with 64 MiB, t = 3, p = 4 (0.1 s), AES-256-GCM-SIV with the first line as associated data.
+Sealed by a passphrase, else in the system's keyring, else plain in a 0600 file. The file says which: `keyring\\n` + the
+entry's name 16 · `passphrase\\n` + salt 16 + nonce 12 + sealed key 48 · `plain\\n` + key 32. Argon2id with 64 MiB, t = 3,
+p = 4 (0.1 s); AES-256-GCM-SIV with the first line and the key's purpose as associated data.
 """
 
 from enum import StrEnum
@@ -20,6 +21,7 @@ from mepassa.storage.errors import StorageError
 
 KEY_BYTES = 32
 FILE_NAME = "database-key"
+ROOT_FILE_NAME = "root-key"
 SERVICE = "mepassa"
 _SALT, _NONCE, _SEALED, _ENTRY = 16, 12, KEY_BYTES + 16, 16
 
@@ -46,58 +48,101 @@ class KeyringLockedError(WrongPassphraseError):
     sentence = "The system's keyring does not give out the database key; unlock it and try again."
 
 
+class KeyFile:
+    """One 32-byte secret of a folder. `purpose` keeps a file from standing in for another of the same passphrase."""
+
+    def __init__(self, path: Path, purpose: bytes = b"") -> None:
+        self.path, self._purpose = path, purpose
+
+    def place(self) -> KeyPlace:
+        """Raises `NotInitialisedError` when there is no such file, or `StorageError`."""
+        return self._read()[0]
+
+    def keep(
+        self, key: SecretBytes, rng: Rng, *, passphrase: SecretBytes | None = None, keyring: Keyring | None = None
+    ) -> None:
+        """In the safest place that was offered: passphrase, then keyring, then plain file. Replaces what was there."""
+        if passphrase is not None:
+            salt, nonce = rng.token(_SALT), rng.token(_NONCE)
+            line = _line(KeyPlace.PASSPHRASE)
+            sealed = AESGCMSIV(_stretch(passphrase, salt)).encrypt(nonce, key.expose(), line + self._purpose)
+            write_private(self.path, line + salt + nonce + sealed)
+        elif keyring is not None:
+            entry = rng.token(_ENTRY)  # not the folder's path: a folder may be moved
+            keyring.set_password(SERVICE, entry.hex(), key.expose().hex())
+            write_private(self.path, _line(KeyPlace.KEYRING) + entry)
+        else:
+            write_private(self.path, _line(KeyPlace.PLAIN_FILE) + key.expose())
+
+    def load(self, *, passphrase: SecretBytes | None = None, keyring: Keyring | None = None) -> SecretBytes:
+        """Raises `WrongPassphraseError` (its subclasses say what is missing), `NotInitialisedError`, `StorageError`."""
+        place, rest = self._read()
+        match place:
+            case KeyPlace.PASSPHRASE:
+                if passphrase is None:
+                    raise PassphraseMissingError
+                salt, nonce, sealed = rest[:_SALT], rest[_SALT : _SALT + _NONCE], rest[_SALT + _NONCE :]
+                cipher = AESGCMSIV(_stretch(passphrase, salt))
+                try:
+                    return SecretBytes(cipher.decrypt(nonce, sealed, _line(place) + self._purpose))
+                except InvalidTag as error:
+                    raise WrongPassphraseError from error
+            case KeyPlace.KEYRING:
+                found = keyring.get_password(SERVICE, rest.hex()) if keyring is not None else None
+                try:
+                    key = bytes.fromhex(found or "")
+                except ValueError:
+                    key = b""
+                if len(key) != KEY_BYTES:
+                    raise KeyringLockedError
+                return SecretBytes(key)
+            case KeyPlace.PLAIN_FILE:
+                return SecretBytes(rest)
+
+    def _read(self) -> tuple[KeyPlace, bytes]:
+        try:
+            data = self.path.read_bytes()
+        except FileNotFoundError as error:
+            raise NotInitialisedError from error
+        for place, size in (
+            (KeyPlace.KEYRING, _ENTRY),
+            (KeyPlace.PASSPHRASE, _SALT + _NONCE + _SEALED),
+            (KeyPlace.PLAIN_FILE, KEY_BYTES),
+        ):
+            line = _line(place)
+            if data.startswith(line) and len(data) == len(line) + size:
+                return place, data[len(line) :]
+        raise StorageError(f"The file {self.path.name} is damaged; restore it from a backup.")
+
+
 def make_key(
     folder: Path, rng: Rng, *, passphrase: SecretBytes | None = None, keyring: Keyring | None = None
 ) -> SecretBytes:
-    """A new key, kept in the safest place that was offered: passphrase, then keyring, then plain file.
-
-    Raises `ConflictError` when the folder has a key already.
-    """
-    path = folder / FILE_NAME
-    if path.exists():
+    """A new database key, kept as `KeyFile.keep` says. Raises `ConflictError` when the folder has one already."""
+    file = KeyFile(folder / FILE_NAME)
+    if file.path.exists():
         raise ConflictError("This folder has an account already; choose another folder.")
     key = SecretBytes(rng.token(KEY_BYTES))
-    if passphrase is not None:
-        salt, nonce = rng.token(_SALT), rng.token(_NONCE)
-        sealed = AESGCMSIV(_stretch(passphrase, salt)).encrypt(nonce, key.expose(), _line(KeyPlace.PASSPHRASE))
-        write_private(path, _line(KeyPlace.PASSPHRASE) + salt + nonce + sealed)
-    elif keyring is not None:
-        entry = rng.token(_ENTRY)  # not the folder's path: a folder may be moved
-        keyring.set_password(SERVICE, entry.hex(), key.expose().hex())
-        write_private(path, _line(KeyPlace.KEYRING) + entry)
-    else:
-        write_private(path, _line(KeyPlace.PLAIN_FILE) + key.expose())
+    file.keep(key, rng, passphrase=passphrase, keyring=keyring)
     return key
 
 
 def key_place(folder: Path) -> KeyPlace:
-    """Where this folder's key is. Raises `NotInitialisedError` or `StorageError`."""
-    return _read(folder)[0]
+    """Where this folder's database key is. Raises `NotInitialisedError` or `StorageError`."""
+    return KeyFile(folder / FILE_NAME).place()
 
 
 def load_key(folder: Path, *, passphrase: SecretBytes | None = None, keyring: Keyring | None = None) -> SecretBytes:
-    """Raises `WrongPassphraseError` (its subclasses say what is missing), `NotInitialisedError`, `StorageError`."""
-    place, rest = _read(folder)
-    match place:
-        case KeyPlace.PASSPHRASE:
-            if passphrase is None:
-                raise PassphraseMissingError
-            salt, nonce, sealed = rest[:_SALT], rest[_SALT : _SALT + _NONCE], rest[_SALT + _NONCE :]
-            try:
-                return SecretBytes(AESGCMSIV(_stretch(passphrase, salt)).decrypt(nonce, sealed, _line(place)))
-            except InvalidTag as error:
-                raise WrongPassphraseError from error
-        case KeyPlace.KEYRING:
-            found = keyring.get_password(SERVICE, rest.hex()) if keyring is not None else None
-            try:
-                key = bytes.fromhex(found or "")
-            except ValueError:
-                key = b""
-            if len(key) != KEY_BYTES:
-                raise KeyringLockedError
-            return SecretBytes(key)
-        case KeyPlace.PLAIN_FILE:
-            return SecretBytes(rest)
+    """The database key. Raises as `KeyFile.load`."""
+    return KeyFile(folder / FILE_NAME).load(passphrase=passphrase, keyring=keyring)
+
+
+def root_key_file(folder: Path) -> KeyFile:
+    """Where the primary device keeps the seed of its account's root key (docs/protocol/identity.md, "Root key at rest").
+
+    Not there on a linked device, nor where the person keeps it on paper only. Nothing that runs every day opens it.
+    """
+    return KeyFile(folder / ROOT_FILE_NAME, b"root key")
 
 
 def _stretch(passphrase: SecretBytes, salt: bytes) -> bytes:
@@ -106,19 +151,3 @@ def _stretch(passphrase: SecretBytes, salt: bytes) -> bytes:
 
 def _line(place: KeyPlace) -> bytes:
     return place.value.encode() + b"\n"
-
-
-def _read(folder: Path) -> tuple[KeyPlace, bytes]:
-    try:
-        data = (folder / FILE_NAME).read_bytes()
-    except FileNotFoundError as error:
-        raise NotInitialisedError from error
-    for place, size in (
-        (KeyPlace.KEYRING, _ENTRY),
-        (KeyPlace.PASSPHRASE, _SALT + _NONCE + _SEALED),
-        (KeyPlace.PLAIN_FILE, KEY_BYTES),
-    ):
-        line = _line(place)
-        if data.startswith(line) and len(data) == len(line) + size:
-            return place, data[len(line) :]
-    raise StorageError("The file database-key is damaged; restore it from a backup.")

@@ -6,7 +6,13 @@ from mepassa.model.keys import HomeKey, IdentityKey, RootPublicKey
 from mepassa.model.secret import SecretBytes
 from mepassa.ports.mailbox import HomeAddress, TokenRecord
 from mepassa.ports.stores import OwnAccount, PrekeyKind, PrekeyRow
-from mepassa.storage.rows import SIGNED_LIST, Rows, from_secret, to_secret, to_time
+from mepassa.storage.rows import SIGNED_LIST, Rows, to_secret, to_time
+
+_OWN = (
+    "account, device, name, root_key, identity_key, device_seed, registration_id, device_certificate, device_list,"
+    " list_version, home_url, home_key, profile_key, presence_seed"
+)
+_OWN_MARKS = ", ".join("?" for _ in _OWN.split(","))
 
 
 class OwnRows(Rows):
@@ -19,37 +25,33 @@ class OwnRows(Rows):
         return self._own
 
     def _read_own(self) -> OwnAccount:
-        row = self._one(
-            "SELECT account, device, name, root_key, root_seed, identity_key, device_seed, registration_id,"
-            " device_certificate, device_list, list_version, home_url, home_key, profile_key, presence_seed FROM own"
-        )
+        row = self._one(f"SELECT {_OWN} FROM own")
         if row is None:
             raise NotInitialisedError
         return OwnAccount(
             address=Address(AccountId(row[0]), row[1]),
             name=row[2],
             root_key=RootPublicKey(row[3]),
-            root_seed=to_secret(row[4]),
-            identity_key=IdentityKey(row[5]),
-            device_seed=SecretBytes(row[6]),
-            registration_id=row[7],
-            device_certificate=row[8],
-            device_list=SIGNED_LIST.decode(row[9]),
-            list_version=row[10],
-            home=HomeAddress(row[11], HomeKey(row[12])),
-            profile_key=SecretBytes(row[13]),
-            presence_seed=SecretBytes(row[14]),
+            identity_key=IdentityKey(row[4]),
+            device_seed=SecretBytes(row[5]),
+            registration_id=row[6],
+            device_certificate=row[7],
+            device_list=SIGNED_LIST.decode(row[8]),
+            list_version=row[9],
+            home=HomeAddress(row[10], HomeKey(row[11])),
+            profile_key=SecretBytes(row[12]),
+            presence_seed=SecretBytes(row[13]),
         )
 
     def put_own(self, own: OwnAccount) -> None:
         self._own = None
-        self._do(
-            "INSERT OR REPLACE INTO own VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        fresh = ", ".join(f"{name} = excluded.{name}" for name in _OWN.split(", "))
+        self._do(  # not REPLACE: what an earlier version keeps in its row of its own stays until it is moved
+            f"INSERT INTO own (one, {_OWN}) VALUES (1, {_OWN_MARKS}) ON CONFLICT (one) DO UPDATE SET {fresh}",
             own.address.account.raw,
             own.address.device,
             own.name,
             own.root_key.raw,
-            from_secret(own.root_seed),
             own.identity_key.raw,
             own.device_seed.expose(),
             own.registration_id,
@@ -61,6 +63,13 @@ class OwnRows(Rows):
             own.profile_key.expose(),
             own.presence_seed.expose(),
         )
+
+    def kept_root_seed(self) -> SecretBytes | None:
+        row = self._one("SELECT root_seed FROM own")
+        return to_secret(row[0]) if row else None
+
+    def drop_root_seed(self) -> None:
+        self._do("UPDATE own SET root_seed = NULL")
 
     def setting(self, name: str) -> bytes | None:
         row = self._one("SELECT value FROM settings WHERE name = ?", name)

@@ -13,12 +13,12 @@ from mepassa.ports.mailbox import HomeAddress, TokenRecord
 
 @dataclass(frozen=True, slots=True)
 class OwnAccount:
-    """This account and this device. `root_seed` is on the primary device only; seeds are 32 bytes of Ed25519."""
+    """This account and this device; seeds are 32 bytes of Ed25519. The root key is not among them: nothing that runs
+    every day needs it, so it lies in a file of its own (docs/protocol/identity.md, "Root key at rest")."""
 
     address: Address
     name: str
     root_key: RootPublicKey
-    root_seed: SecretBytes | None
     identity_key: IdentityKey
     device_seed: SecretBytes
     registration_id: int
@@ -37,6 +37,12 @@ class OwnStore(Protocol):
         ...
 
     def put_own(self, own: OwnAccount) -> None: ...
+
+    def kept_root_seed(self) -> SecretBytes | None:
+        """What a database of an earlier version still holds of the root key."""
+        ...
+
+    def drop_root_seed(self) -> None: ...
 
     def setting(self, name: str) -> bytes | None: ...
 
