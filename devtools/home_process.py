@@ -1,4 +1,6 @@
-"""A real home as a process of its own, for tests that kill it, count its syncs or look into its memory."""
+"""A home as a process of its own with any field of `ServerConfig`, also those that no command line offers: for tests that
+kill it, count its syncs or look into its memory. Blocking. As people start it, by `mepassa serve`: `devtools.programs`.
+"""
 
 import json
 import os
@@ -9,18 +11,21 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from mepassa.model.keys import HomeKey
 from mepassa.ports.mailbox import HomeAddress
+from mepassa.testing import LineProcess, LineProcessError
 
 RUNNER = Path(__file__).with_name("serve_process.py")
-STOP_DEADLINE_S = 20
+START_DEADLINE_S = 60.0
+STOP_DEADLINE_S = 20.0
+"""Seconds, far above what it takes: no timing decides a test."""
 
 
 @dataclass
 class HomeProcess:
-    process: subprocess.Popen[bytes]
+    process: LineProcess
     ready: dict[str, Any]
     """The line of `mepassa serve --json`."""
     pid: int
@@ -44,7 +49,7 @@ class HomeProcess:
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
-        if self.process.poll() is None:
+        if self.process.returncode is None:
             os.kill(self.pid, signal.SIGTERM)
         return self.process.wait(STOP_DEADLINE_S)
 
@@ -55,23 +60,19 @@ def command(config: dict[str, object]) -> list[str]:
 
 @contextmanager
 def home_process(
-    data: Path, *, prefix: Sequence[str] = (), stderr: IO[bytes] | None = None, **config: object
+    data: Path, *, prefix: Sequence[str] = (), stderr: Path | None = None, **config: object
 ) -> Iterator[HomeProcess]:
     """Started and stopped; `prefix` is a tracer's command line. Mailbox alone unless `roles` says otherwise."""
     arguments = command({"data": str(data), "roles": ["mailbox"], **config})
-    process = subprocess.Popen([*prefix, *arguments], stdout=subprocess.PIPE, stderr=stderr)
-    assert process.stdout is not None
-    with process.stdout:
-        line = process.stdout.readline()
-        assert line, "the home did not start"
-        ready = json.loads(line)
+    with LineProcess([*prefix, *arguments], stderr=stderr) as process:
+        ready = process.read_json(START_DEADLINE_S)
         home = HomeProcess(process, ready, int(ready["pid"]))
         try:
             yield home
         finally:
             try:
                 home.stop()
-            except subprocess.TimeoutExpired:
+            except LineProcessError:
                 home.kill()
                 raise
 

@@ -1,4 +1,5 @@
-"""Real programs for tests: homes and nodes started, stopped, killed and spoken to through their public doors only."""
+"""Homes and nodes as people start them, by `mepassa serve` and `mepassa run`: started, stopped, killed and spoken to
+through their public doors only. On a loop; `home_process` is the blocking way to a home alone."""
 
 import asyncio
 import contextlib

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mepassa.testing.natlab import LabProcess, NatLab, NatType, Side
+from mepassa.testing import LineProcess
+from mepassa.testing.natlab import NatLab, NatType, Side
 
 Json = dict[str, Any]
 T = TypeVar("T")
@@ -59,7 +60,7 @@ class LabNode:
     def __init__(self, lab: NatLab, side: Side, folder: Path) -> None:
         self.lab, self.side, self.folder = lab, side, folder
         self.account_id = ""
-        self._process: LabProcess | None = None
+        self._process: LineProcess | None = None
         self._api = ""
 
     @property

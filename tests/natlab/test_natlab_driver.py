@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from mepassa.testing.natlab import Cut, LabProcess, LabProcessError, NatLab, NatLabError, NatType, Side
+from mepassa.testing import LineProcess, LineProcessError
+from mepassa.testing.natlab import Cut, NatLab, NatLabError, NatType, Side
 
 ECHO = """
 import socket, sys, threading
@@ -44,7 +45,7 @@ print(first, second, third, sep="|")
 
 
 @pytest.fixture(scope="module")
-def echo(lab: NatLab) -> Iterator[LabProcess]:
+def echo(lab: NatLab) -> Iterator[LineProcess]:
     with lab.spawn("srv", [sys.executable, "-I", "-c", ECHO, lab.SERVER]) as process:
         process.read_json()
         yield process
@@ -66,7 +67,7 @@ def ask(lab: NatLab, side: Side) -> list[str]:
     ],
 )
 def test_a_nat_maps_and_filters_as_its_name_says(
-    lab: NatLab, echo: LabProcess, kind: NatType, same_mapping: bool, lets_in: bool
+    lab: NatLab, echo: LineProcess, kind: NatType, same_mapping: bool, lets_in: bool
 ) -> None:
     lab.set_nat("A", kind)
     first, second, third = ask(lab, "A")
@@ -75,14 +76,14 @@ def test_a_nat_maps_and_filters_as_its_name_says(
     assert third == ("hello" if lets_in else "silence")
 
 
-def test_where_udp_is_blocked_only_tcp_443_gets_out(lab: NatLab, echo: LabProcess) -> None:
+def test_where_udp_is_blocked_only_tcp_443_gets_out(lab: NatLab, echo: LineProcess) -> None:
     lab.set_nat("A", NatType.UDPBLOCKED)
     assert ask(lab, "A") == ["silence", "silence", "-"]
     with lab.spawn("srv", web_server(lab.SERVER, 443)) as on_443, lab.spawn("srv", web_server(lab.SERVER, 80)) as on_80:
         on_443.read_json()
         on_80.read_json()
         assert lab.http("cliA", "GET", f"http://{lab.SERVER}:443/nothing") == (404, "not here")
-        with pytest.raises(LabProcessError):
+        with pytest.raises(LineProcessError):
             lab.http("cliA", "GET", f"http://{lab.SERVER}:80/", timeout_s=0.4)
 
 
@@ -100,7 +101,7 @@ def web_server(host: str, port: int) -> list[str]:
     return [sys.executable, "-I", "-c", program, host, str(port)]
 
 
-def test_a_cut_swallows_and_a_mend_gives_back(lab: NatLab, echo: LabProcess) -> None:
+def test_a_cut_swallows_and_a_mend_gives_back(lab: NatLab, echo: LineProcess) -> None:
     lab.set_nat("A", NatType.PORTCONE)
     lab.cut("A", Cut.SERVER)
     assert ask(lab, "A")[0] == "silence"
@@ -132,7 +133,7 @@ def test_an_unprivileged_lab_needs_no_root_or_says_why_not() -> None:
 
 def test_a_process_that_ends_early_is_told_with_its_last_words(lab: NatLab) -> None:
     with lab.spawn("srv", [sys.executable, "-I", "-c", "import sys; sys.exit('no relay today')"]) as process:
-        with pytest.raises(LabProcessError, match="no relay today"):
+        with pytest.raises(LineProcessError, match="no relay today"):
             process.read_json()
         assert process.wait() == 1
 

@@ -40,9 +40,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HomeProcess]:
 
 
 def folder(home: HomeProcess) -> Path:
-    arguments = home.process.args
-    assert isinstance(arguments, list)
-    return Path(json.loads(str(arguments[-1]))["data"])
+    return Path(json.loads(home.process.command[-1])["data"])
 
 
 def test_a_home_says_where_it_is_and_stops_cleanly_on_sigterm(tmp_path: Path) -> None:
@@ -164,7 +162,7 @@ async def test_a_relay_without_mailboxes_has_no_sockets_of_a_home(tmp_path: Path
 
 def test_what_does_not_speak_http_is_answered_and_nobodys_address_is_logged(tmp_path: Path) -> None:
     log = tmp_path / "stderr"
-    with log.open("wb") as file, home_process(tmp_path / "home", stderr=file) as home:
+    with home_process(tmp_path / "home", stderr=log) as home:
         for garbage in (
             b"\x16\x03\x01 no http\r\n\r\n",
             b"GET / HTTP/9.9\r\n\r\n",

@@ -16,8 +16,8 @@ from mepassa.model.secret import SecretBytes
 from mepassa.ports.clock import SystemClock
 from mepassa.ports.mailbox import TurnCredentials
 from mepassa.server.relay import RelayConfig, RelayRole
-from mepassa.testing import SeededRng
-from mepassa.testing.natlab import Coturn, LabProcess
+from mepassa.testing import LineProcess, SeededRng
+from mepassa.testing.natlab import Coturn
 from mepassa.transports.ice import CandidateKind, IceAttempt, IceFailedError, RemoteSide, decode_candidate
 from mepassa.wire.stun import Message, MessageClass, Method, XorMappedAddress, decode_message, encode_message
 from tests.conftest import Needs
@@ -28,7 +28,7 @@ from tests.transports.ice_peers import config, connect_two, credentials, gather_
 def coturn(needs: Needs, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TurnCredentials]:
     needs("turnserver", "coturn")
     server = Coturn(tmp_path_factory.mktemp("coturn"), "127.0.0.1", free_port_pair(), extra=("--allow-loopback-peers",))
-    with LabProcess(server.command()) as process:
+    with LineProcess(server.command()) as process:
         wait_for_port(process, server.port)
         yield credentials(server.turn_uris, server.stun_uris, server.credentials())
 
@@ -64,7 +64,7 @@ def free_port_pair() -> int:
             return port
 
 
-def wait_for_port(process: LabProcess, port: int) -> None:
+def wait_for_port(process: LineProcess, port: int) -> None:
     until = time.monotonic() + 20
     while time.monotonic() < until and process.returncode is None:
         with socket.socket() as probe:
@@ -270,7 +270,7 @@ async def test_wrong_relay_credentials_cost_the_relay_and_nothing_else(servers: 
 async def test_a_relay_that_is_gone_delays_closing_by_little(needs: Needs, tmp_path: Path) -> None:
     needs("turnserver", "coturn")
     server = Coturn(tmp_path, "127.0.0.1", free_port_pair(), extra=("--allow-loopback-peers",))
-    with LabProcess(server.command()) as process:
+    with LineProcess(server.command()) as process:
         wait_for_port(process, server.port)
         servers = credentials(server.turn_uris, server.stun_uris, server.credentials())
         attempt = await IceAttempt.gather(config(servers, relay_only=True), rng=SeededRng(33))

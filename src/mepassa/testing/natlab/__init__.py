@@ -4,13 +4,10 @@ from mepassa.testing.natlab.coturn import Coturn
 from mepassa.testing.natlab.lab import Cut, NatLab, NatLabError, Side
 from mepassa.testing.natlab.nat_types import NatType
 from mepassa.testing.natlab.probe import probe_natlab
-from mepassa.testing.natlab.process import LabProcess, LabProcessError
 
 __all__ = [
     "Coturn",
     "Cut",
-    "LabProcess",
-    "LabProcessError",
     "NatLab",
     "NatLabError",
     "NatType",

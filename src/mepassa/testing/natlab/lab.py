@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from mepassa.testing.natlab.nat_types import NatType, ruleset
-from mepassa.testing.natlab.process import LabProcess, LabProcessError
+from mepassa.testing.process import LineProcess, LineProcessError
 
 Side = Literal["A", "B"]
 NAMESPACES = ("inet", "natA", "natB", "cliA", "cliB", "srv")
@@ -63,8 +63,8 @@ class NatLab:
         self._enter = list(enter)
         self._prefix = f"mp{os.getpid()}x{next(_labs)}"
         self._nat: dict[str, NatType] = {}
-        self._processes: list[LabProcess] = []
-        self._helpers: dict[str, LabProcess] = {}
+        self._processes: list[LineProcess] = []
+        self._helpers: dict[str, LineProcess] = {}
 
     @classmethod
     @contextlib.contextmanager
@@ -75,7 +75,7 @@ class NatLab:
 
         Takes about a quarter of a second. Raises `NatLabError` where the kernel refuses.
         """
-        with _entrance(os.geteuid() != 0 if rootless is None else rootless) as enter:
+        with _entrance(not _is_root() if rootless is None else rootless) as enter:
             lab = cls(enter)
             try:
                 lab._build(a, b)
@@ -137,9 +137,9 @@ class NatLab:
         *,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-    ) -> LabProcess:
+    ) -> LineProcess:
         """Start a process; it is stopped with the lab, if not before. `env` replaces the environment."""
-        process = LabProcess(self.command(namespace, command), env=env, cwd=None if cwd is None else str(cwd))
+        process = LineProcess(self.command(namespace, command), env=env, cwd=None if cwd is None else str(cwd))
         self._processes.append(process)
         return process
 
@@ -169,7 +169,7 @@ class NatLab:
     ) -> tuple[int, Any]:
         """One request from inside a namespace (a node's local API listens on 127.0.0.1 there): status and decoded JSON.
 
-        `token` becomes `Authorization: Bearer`. Raises `LabProcessError` when there is no answer.
+        `token` becomes `Authorization: Bearer`. Raises `LineProcessError` when there is no answer.
         """
         helper = self._helpers.get(namespace)
         if helper is None or helper.returncode is not None:
@@ -181,7 +181,7 @@ class NatLab:
         helper.write_json({"method": method, "url": url, "body": body, "headers": sent, "timeout_s": timeout_s})
         answer = helper.read_json(timeout_s + 5)
         if "error" in answer:
-            raise LabProcessError(f"{method} {url}: {answer['error']}")
+            raise LineProcessError(f"{method} {url}: {answer['error']}")
         return answer["status"], answer["body"]
 
     # building and taking down
@@ -280,6 +280,10 @@ def _run(command: Sequence[str], *, text: str | None = None, check: bool = True)
     return done
 
 
+def _is_root() -> bool:
+    return sys.platform == "linux" and os.geteuid() == 0
+
+
 @contextlib.contextmanager
 def _entrance(rootless: bool) -> Iterator[list[str]]:
     """What to put before every command: nothing for root, else the way into a user namespace that a child holds."""
@@ -290,9 +294,9 @@ def _entrance(rootless: bool) -> Iterator[list[str]]:
         raise NatLabError("unshare and nsenter are needed (apt-get install util-linux)")
     script = "mount -t tmpfs tmpfs /run && mkdir -p /run/netns && echo $$ && exec cat"
     unshare = ["unshare", "--user", "--map-root-user", "--net", "--mount"]
-    with LabProcess([*unshare, "sh", "-c", script]) as holder:
+    with LineProcess([*unshare, "sh", "-c", script]) as holder:
         try:
             pid = int(holder.read_line(5))
-        except (LabProcessError, ValueError) as error:
+        except (LineProcessError, ValueError) as error:
             raise NatLabError(f"an unprivileged user namespace is not allowed here: {error}") from error
         yield ["nsenter", "--target", str(pid), "--user", "--net", "--mount", "--preserve-credentials"]

@@ -6,7 +6,7 @@ import subprocess
 
 from mepassa.testing.natlab.lab import SBIN, NatLab, NatLabError
 from mepassa.testing.natlab.nat_types import NatType
-from mepassa.testing.natlab.process import LabProcessError
+from mepassa.testing.process import LineProcessError
 
 TOOLS = {"ip": "iproute2", "nft": "nftables", "conntrack": "conntrack", "sysctl": "procps"}
 """Program -> Debian package."""
@@ -21,7 +21,7 @@ def probe_natlab() -> str | None:
     try:
         with NatLab.up(NatType.SYMMETRIC, NatType.ADDRCONE) as lab:
             lab.run("cliA", ["ip", "route", "get", lab.SERVER])
-    except (NatLabError, LabProcessError, OSError, subprocess.SubprocessError) as error:
+    except (NatLabError, LineProcessError, OSError, subprocess.SubprocessError) as error:
         return f"the NAT lab does not come up here (root or user namespaces are needed): {error}"
     return None
 

@@ -1,4 +1,4 @@
-"""A process inside the lab: JSON lines come out, lines go in, and it is ended by its own id."""
+"""A real process that speaks in lines: JSON comes out, lines go in, and it is ended by its own id."""
 
 import contextlib
 import json
@@ -8,24 +8,34 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import IO, Any, Self
 
 STOP_WITHIN_S = 5.0
 """Seconds between SIGTERM and SIGKILL."""
 
 
-class LabProcessError(Exception):
+class LineProcessError(Exception):
     """The process ended or kept silent; holds the last of what it wrote to stderr."""
 
 
-class LabProcess:
+class LineProcess:
     """`stdin` and `stdout` are pipes of lines, stderr goes to a file whose end is shown when something fails.
 
-    Blocking on purpose: a test in the lab drives whole processes, and waits for them.
+    Blocking on purpose: a test drives whole processes, and waits for them. `stderr`: a file that stays, for who wants
+    to read all of it.
     """
 
-    def __init__(self, command: Sequence[str], *, env: Mapping[str, str] | None = None, cwd: str | None = None) -> None:
-        self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (closed in stop)
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        cwd: str | None = None,
+        stderr: Path | None = None,
+    ) -> None:
+        # Closed in `stop`. Appended to, whoever writes: so we may read anywhere through the descriptor that both share.
+        self._stderr: IO[bytes] = tempfile.TemporaryFile("a+b") if stderr is None else stderr.open("a+b")  # noqa: SIM115
         self.command = list(command)
         self._child = subprocess.Popen(
             self.command,
@@ -47,19 +57,19 @@ class LabProcess:
         return self._child.poll()
 
     def read_line(self, timeout_s: float = 10.0) -> str:
-        """The next line of stdout. Raises `LabProcessError` when none comes in time or the process has ended."""
+        """The next line of stdout. Raises `LineProcessError` when none comes in time or the process has ended."""
         stdout = self._child.stdout
         if stdout is None:
-            raise LabProcessError("stopped")
+            raise LineProcessError("stopped")
         until = time.monotonic() + timeout_s
         with selectors.DefaultSelector() as selector:
             selector.register(stdout, selectors.EVENT_READ)
             while b"\n" not in self._buffer:
                 if not selector.select(max(0.0, until - time.monotonic())):
-                    raise LabProcessError(f"no line within {timeout_s:g} s from {self.command}\n{self.stderr_tail()}")
+                    raise LineProcessError(f"no line within {timeout_s:g} s from {self.command}\n{self.stderr_tail()}")
                 chunk = os.read(stdout.fileno(), 65_536)
                 if not chunk:
-                    raise LabProcessError(f"ended: {self.command}\n{self.stderr_tail()}")
+                    raise LineProcessError(f"ended: {self.command}\n{self.stderr_tail()}")
                 self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
         return line.decode()
@@ -75,15 +85,15 @@ class LabProcess:
                     return value
 
     def write_line(self, line: str) -> None:
-        """Raises `LabProcessError` when the process has ended."""
+        """Raises `LineProcessError` when the process has ended."""
         stdin = self._child.stdin
         if stdin is None:
-            raise LabProcessError("stopped")
+            raise LineProcessError("stopped")
         try:
             stdin.write(line.encode() + b"\n")
             stdin.flush()
         except BrokenPipeError as error:
-            raise LabProcessError(f"ended: {self.command}\n{self.stderr_tail()}") from error
+            raise LineProcessError(f"ended: {self.command}\n{self.stderr_tail()}") from error
 
     def write_json(self, value: Mapping[str, Any]) -> None:
         self.write_line(json.dumps(value))
@@ -92,17 +102,17 @@ class LabProcess:
         self._child.send_signal(number)
 
     def wait(self, timeout_s: float = 10.0) -> int:
-        """The exit code. Raises `LabProcessError` when it still runs after that."""
+        """The exit code. Raises `LineProcessError` when it still runs after that."""
         try:
             return self._child.wait(timeout_s)
         except subprocess.TimeoutExpired as error:
-            raise LabProcessError(f"still running: {self.command}\n{self.stderr_tail()}") from error
+            raise LineProcessError(f"still running: {self.command}\n{self.stderr_tail()}") from error
 
     def stderr_tail(self, limit_bytes: int = 4_000) -> str:
         if self._stderr.closed:
             return ""
-        size = os.fstat(self._stderr.fileno()).st_size
-        return os.pread(self._stderr.fileno(), limit_bytes, max(0, size - limit_bytes)).decode(errors="replace")
+        self._stderr.seek(max(0, self._stderr.seek(0, os.SEEK_END) - limit_bytes))
+        return self._stderr.read(limit_bytes).decode(errors="replace")
 
     def stop(self) -> int:
         """SIGTERM, then SIGKILL after five seconds. Idempotent; the exit code."""
