@@ -362,6 +362,22 @@ def seal_to(
     return encode_sent_message(seal(ours.own.key, recipients, content, ours.rng.token))
 
 
+def test_the_older_library_reads_ours_and_is_read(ours: Person, older_oracle: Oracle, group: DistributionId) -> None:
+    older = older_oracle.person(ours.rng.token(16))
+    record = learn(SenderKeyRecord(group), distribution_of(older, group))
+    for text in (b"one", b"two"):
+        record, read = hear(record, said_by(older, group, text))
+        assert read == text
+    own = create(group, ours.rng.token)
+    distribution = encode_sender_key_distribution_message(distribution_message(own))
+    older.ask("take_distribution", peer=ours.own.address, message=distribution)
+    _, message = encrypt(own, b"to all")
+    sent = decode_sent_message(seal_to(ours, [older], message))
+    root = trust_root(ours.root.public).raw
+    opened = older.ask("open_from_group", sealed=received_by(sent, older.address), root=root, now=NOW_MS)
+    assert unpack(opened["plaintext"]) == b"to all"
+
+
 def test_the_official_parser_splits_what_we_send_to_one(ours: Person, theirs: OfficialPerson) -> None:
     sent = seal_to(ours, [theirs], b"message")
     received = unpack(theirs.oracle.ask("for_single_recipient", sent=sent)["received"])
