@@ -17,7 +17,7 @@ from rich.table import Table
 import bench
 from bench.figure import Environment, Figure
 
-NOT_BENCHES = {"__main__", "figure", "libsignal_node"}
+NOT_BENCHES = {"__main__", "crypto_people", "figure", "libsignal_node"}
 
 
 def names() -> list[str]:

@@ -7,85 +7,17 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 
-from bench import crypto_groups, libsignal_node
+from bench import crypto_groups, crypto_worst, libsignal_node
+from bench.crypto_people import NOW_MS, RNG, Device, acquainted
 from bench.figure import Figure
-from mepassa.identity import IdentityKeyPair, RootKey
 from mepassa.model.envelope import SealedEnvelope
-from mepassa.model.ids import Address
-from mepassa.model.prekeys import PrekeyBundle
-from mepassa.model.secret import SecretBytes
-from mepassa.ports.rng import SystemRng
-from mepassa.ports.stores import PrekeyKind
 from mepassa.protocol import session
-from mepassa.protocol.parties import LocalIdentity, RemoteDevice
-from mepassa.protocol.prekeys import LastResortUse, generate, publish_kyber, publish_one_time, publish_signed
-from mepassa.protocol.sealing import issue_device_certificate, issue_sender_certificate, open_sealed, seal
-from mepassa.protocol.session import Decrypted, SessionRecord, SignalCiphertext
+from mepassa.protocol.sealing import open_sealed, seal
+from mepassa.protocol.session import SessionRecord
 
-RNG = SystemRng()
-NOW_MS = 1_800_000_000_000
-TEXT = RNG.token(256)
 ROUNDS = 2_000
 PARTS = 40
 """The best of so many parts counts: on a shared machine the others measure the neighbours."""
-
-
-class _Device:
-    def __init__(self) -> None:
-        root = RootKey.generate()
-        self.own = LocalIdentity(Address(root.account_id, 1), IdentityKeyPair.generate(), 77)
-        self.remote = RemoteDevice(self.own.address, self.own.key.public)
-        certificate = issue_device_certificate(root, 1, self.own.key.public)
-        self.certificate = issue_sender_certificate(self.own, certificate, NOW_MS)
-        self.secrets: dict[PrekeyKind, SecretBytes] = {}
-        self.record = SessionRecord.EMPTY
-
-    def one_time(self, prekey_id: int) -> SecretBytes | None:
-        return self.secrets[PrekeyKind.ONE_TIME]
-
-    def signed(self, prekey_id: int) -> SecretBytes | None:
-        return self.secrets[PrekeyKind.SIGNED]
-
-    def kyber(self, prekey_id: int) -> SecretBytes | None:
-        return self.secrets[PrekeyKind.KYBER_ONE_TIME]
-
-    def last_resort_used(self, use: LastResortUse) -> bool:
-        return False
-
-    def bundle(self) -> PrekeyBundle:
-        rows = {
-            kind: generate(kind, 1, now_ms=NOW_MS, rng=RNG)
-            for kind in (PrekeyKind.ONE_TIME, PrekeyKind.SIGNED, PrekeyKind.KYBER_ONE_TIME)
-        }
-        self.secrets = {kind: row.secret for kind, row in rows.items()}
-        return PrekeyBundle(
-            1,
-            77,
-            self.own.key.public,
-            publish_signed(self.own, rows[PrekeyKind.SIGNED]),
-            publish_kyber(self.own, rows[PrekeyKind.KYBER_ONE_TIME]),
-            publish_one_time(rows[PrekeyKind.ONE_TIME]),
-        )
-
-    def encrypt(self, to: "_Device") -> SignalCiphertext:
-        self.record, made = session.encrypt(self.record, self.own, to.remote, TEXT, now_ms=NOW_MS, rng=RNG)
-        return made
-
-    def open(self, sender: "_Device", made: SignalCiphertext) -> Decrypted:
-        return session.decrypt(
-            self.record, self.own, sender.remote, made.type, made.body, prekeys=self, now_ms=NOW_MS, rng=RNG
-        )
-
-    def decrypt(self, sender: "_Device", made: SignalCiphertext) -> None:
-        self.record = self.open(sender, made).record
-
-
-def _acquainted() -> tuple[_Device, _Device]:
-    ana, bruno = _Device(), _Device()
-    ana.record = session.initiate(SessionRecord.EMPTY, ana.own, bruno.remote, bruno.bundle(), now_ms=NOW_MS, rng=RNG)
-    bruno.decrypt(ana, ana.encrypt(bruno))
-    ana.decrypt(bruno, bruno.encrypt(ana))
-    return ana, bruno
 
 
 def _rate(work: Callable[[], object], rounds: int = ROUNDS) -> float:
@@ -107,7 +39,7 @@ def run() -> Iterator[Figure]:
 
 
 def _figures() -> Iterator[Figure]:
-    ana, bruno = _acquainted()
+    ana, bruno = acquainted()
     yield Figure(figure="pairs", value=_rate(lambda: bruno.decrypt(ana, ana.encrypt(bruno))), unit="pairs/s")
 
     def turn() -> None:
@@ -120,9 +52,10 @@ def _figures() -> Iterator[Figure]:
     yield from _sealing(ana, bruno)
     yield from _jumps()
     yield from crypto_groups.run()
+    yield from crypto_worst.run()
 
 
-def _setup(ana: _Device, bruno: _Device) -> Iterator[Figure]:
+def _setup(ana: Device, bruno: Device) -> Iterator[Figure]:
     bundle = bruno.bundle()
 
     def begin() -> None:
@@ -135,7 +68,7 @@ def _setup(ana: _Device, bruno: _Device) -> Iterator[Figure]:
     yield Figure(figure="bundle", value=1e6 / _rate(bruno.bundle, 200), unit="us")
 
 
-def _records(ana: _Device, bruno: _Device) -> Iterator[Figure]:
+def _records(ana: Device, bruno: Device) -> Iterator[Figure]:
     """Over whole SPQR epochs, since a record breathes with them."""
     sizes = []
     for _ in range(200):
@@ -153,7 +86,7 @@ def _save_and_load(saved: bytes) -> None:
     SessionRecord.from_bytes(saved).to_bytes()
 
 
-def _sealing(ana: _Device, bruno: _Device) -> Iterator[Figure]:
+def _sealing(ana: Device, bruno: Device) -> Iterator[Figure]:
     made = ana.encrypt(bruno)
 
     def sealed() -> SealedEnvelope:
@@ -166,7 +99,7 @@ def _sealing(ana: _Device, bruno: _Device) -> Iterator[Figure]:
 
 def _jumps() -> Iterator[Figure]:
     """Opening one message after so many lost ones, both ratchets together."""
-    ana, bruno = _acquainted()
+    ana, bruno = acquainted()
     lost = 0
     for name, gap in (("jump_2000", 2_000), ("jump_25000", 24_999)):
         while lost < gap:

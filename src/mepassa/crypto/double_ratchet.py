@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from mepassa.crypto.budget import WorkBudget
 from mepassa.crypto.errors import AuthenticationError, TooManySkippedError
+from mepassa.crypto.kept_keys import NO_KEYS, KeptKeys
 from mepassa.crypto.keys import EcKeyPair
 from mepassa.crypto.messages import MAC_BYTES, SignalMessage, encode_addresses, encode_signal_body
 from mepassa.crypto.pqxdh import SharedSecret
@@ -37,12 +38,12 @@ class SendingChain:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ReceivingChain:
-    """`skipped_seeds`: number -> message seed, in the order of storing; treated as immutable."""
+    """`skipped_seeds`: of messages that have not come yet."""
 
     ratchet_key: bytes
     chain_key: bytes
     next_number: int
-    skipped_seeds: dict[int, bytes]
+    skipped_seeds: KeptKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +84,7 @@ class RatchetState:
             out.raw(chain.ratchet_key)
             out.raw(chain.chain_key)
             out.uint(chain.next_number)
-            out.keyed(chain.skipped_seeds)
+            chain.skipped_seeds.write(out)
         self.spqr.write(out)
 
     @classmethod
@@ -97,7 +98,7 @@ class RatchetState:
 
 
 def _read_receiving(saved: Reader) -> ReceivingChain:
-    return ReceivingChain(saved.raw(33), saved.raw(32), saved.uint(2**32), saved.keyed(32, MAX_SKIPPED))
+    return ReceivingChain(saved.raw(33), saved.raw(32), saved.uint(2**32), KeptKeys.read(saved, MAX_SKIPPED))
 
 
 # --- start -------------------------------------------------------------------------------------------------------------
@@ -105,7 +106,7 @@ def _read_receiving(saved: Reader) -> ReceivingChain:
 
 def start_initiator(secret: SharedSecret, signed_prekey: bytes, random: RandomBytes) -> RatchetState:
     """The responder's signed prekey is its first ratchet key; the initiator steps at once, so it can send."""
-    first = ReceivingChain(signed_prekey, secret.chain_key, 0, {})
+    first = ReceivingChain(signed_prekey, secret.chain_key, 0, NO_KEYS)
     key_pair = EcKeyPair.generate(random)
     root_key, chain_key = _step(secret.root_key, key_pair.agree(signed_prekey))
     spqr = SpqrState.start(secret.spqr_auth_key, initiator=True)
@@ -162,7 +163,7 @@ def decrypt(
     is_new = chain is None
     if chain is None:
         root_key, chain_key = _step(root_key, state.sending.key_pair.agree(message.ratchet_key))
-        chain = ReceivingChain(message.ratchet_key, chain_key, 0, {})
+        chain = ReceivingChain(message.ratchet_key, chain_key, 0, NO_KEYS)
     moved, seed = _take_seed(chain, message.number, budget)
     spqr, spqr_key = state.spqr.receive(message.spqr, budget)
     cipher_key, mac_key, iv = _message_keys(seed, spqr_key)
@@ -192,10 +193,10 @@ def _authenticate(message: SignalMessage, mac_key: bytes, parties: Parties) -> N
 def _take_seed(chain: ReceivingChain, number: int, budget: WorkBudget) -> tuple[ReceivingChain, bytes]:
     """(the chain without it, the seed of message `number`), deriving over a gap when need be."""
     if number < chain.next_number:
-        seed = chain.skipped_seeds.get(number)
-        if seed is None:
+        taken = chain.skipped_seeds.take(number)
+        if taken is None:
             raise DuplicateMessageError
-        rest = {kept: value for kept, value in chain.skipped_seeds.items() if kept != number}
+        rest, seed = taken
         return ReceivingChain(chain.ratchet_key, chain.chain_key, chain.next_number, rest), seed
     gap = number - chain.next_number
     if gap > MAX_JUMP:
@@ -208,13 +209,11 @@ def _take_seed(chain: ReceivingChain, number: int, budget: WorkBudget) -> tuple[
     return ReceivingChain(chain.ratchet_key, hmac_sha256(chain_key, b"\x02"), number + 1, skipped), seed
 
 
-def _skip(chain: ReceivingChain, number: int) -> tuple[bytes, dict[int, bytes]]:
+def _skip(chain: ReceivingChain, number: int) -> tuple[bytes, KeptKeys]:
     """(chain key of `number`, the kept seeds); seeds that would be dropped at once are not even derived."""
-    chain_key, skipped = chain.chain_key, dict(chain.skipped_seeds)
+    chain_key, skipped = chain.chain_key, []
     for passed in range(chain.next_number, number):
         if passed + MAX_SKIPPED >= number:
-            skipped[passed] = hmac_sha256(chain_key, b"\x01")
+            skipped.append((passed, hmac_sha256(chain_key, b"\x01")))
         chain_key = hmac_sha256(chain_key, b"\x02")
-    for oldest in list(skipped)[: max(len(skipped) - MAX_SKIPPED, 0)]:
-        del skipped[oldest]
-    return chain_key, skipped
+    return chain_key, chain.skipped_seeds.followed_by(skipped).newest(MAX_SKIPPED)

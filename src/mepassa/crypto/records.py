@@ -50,10 +50,12 @@ class Writer:
 
 
 class Reader:
-    __slots__ = ("_data", "_position")
+    """`version`: of the record, for whoever reads older ones differently."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data, self._position = data, 0
+    __slots__ = ("_data", "_position", "version")
+
+    def __init__(self, data: bytes, version: int = 0) -> None:
+        self._data, self._position, self.version = data, 0, version
 
     def uint(self, limit: int = 2**64 - 1) -> int:
         data, position = self._data, self._position

@@ -14,8 +14,12 @@ from mepassa.model.keys import IdentityKey
 
 MAX_ARCHIVED = 40
 """Archived sessions kept beside the current one; the oldest goes first."""
+MAX_ARCHIVED_BYTES = 256 * 1024
+"""The same in bytes, the newest one always kept. A session takes 2.5 KB, and up to 550 KB with all the keys that it may
+hold for messages which never came: a contact who fills forty of them would make every envelope load and try 22 MB."""
 
-RECORD_VERSION = 1
+RECORD_VERSION = 2
+"""1 wrote each kept key's number as a varint; it is still read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +82,9 @@ class ArchivedSession:
     def base_key(self) -> bytes:
         return self.saved[:33]
 
-    def open(self) -> SessionState:
-        saved = Reader(self.saved)
+    def open(self, version: int = RECORD_VERSION) -> SessionState:
+        """Raises `CorruptRecordError`."""
+        saved = Reader(self.saved, version)
         state = SessionState.read(saved)
         saved.end()
         return state
@@ -114,7 +119,14 @@ class SessionRecord:
     def archive(self) -> "SessionRecord":
         if self.current is None:
             return self
-        return SessionRecord(None, (ArchivedSession.of(self.current), *self.archived)[:MAX_ARCHIVED])
+        kept = [ArchivedSession.of(self.current)]
+        size_bytes = len(kept[0].saved)
+        for session in self.archived[: MAX_ARCHIVED - 1]:
+            size_bytes += len(session.saved)
+            if size_bytes > MAX_ARCHIVED_BYTES:
+                break
+            kept.append(session)
+        return SessionRecord(None, tuple(kept))
 
     def to_bytes(self) -> bytes:
         out = Writer()
@@ -131,11 +143,14 @@ class SessionRecord:
     def from_bytes(cls, raw: bytes) -> "SessionRecord":
         """Raises `CorruptRecordError`."""
         saved = Reader(raw)
-        if saved.uint() != RECORD_VERSION:
+        saved.version = saved.uint()
+        if saved.version not in {1, RECORD_VERSION}:
             raise CorruptRecordError
         current = SessionState.read(saved) if saved.flag() else None
         archived = saved.several(lambda reader: ArchivedSession(reader.block()), MAX_ARCHIVED)
         saved.end()
+        if saved.version != RECORD_VERSION:
+            archived = tuple(ArchivedSession.of(session.open(saved.version)) for session in archived)
         return cls(current, archived)
 
 

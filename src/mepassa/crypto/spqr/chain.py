@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from mepassa.crypto.budget import WorkBudget
 from mepassa.crypto.errors import CorruptRecordError, SpqrError, TooManySkippedError
+from mepassa.crypto.kept_keys import NO_KEYS, KeptKeys
 from mepassa.crypto.primitives import ZERO_SALT, hkdf
 from mepassa.crypto.records import Reader, Writer
 
@@ -27,14 +28,13 @@ def _advance(seed: bytes, counter: int) -> tuple[bytes, bytes]:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class KeyEpoch:
-    """Both directions of one key epoch. `stored`: keys of indices below `receive_counter` that have not come yet, in
-    rising order; treated as immutable. `send_seed` is erased once a later epoch sends."""
+    """Both directions of one key epoch. `stored`: keys of indices below `receive_counter` that have not come yet. `send_seed` is erased once a later epoch sends."""
 
     send_seed: bytes | None
     send_counter: int
     receive_seed: bytes
     receive_counter: int
-    stored: dict[int, bytes]
+    stored: KeptKeys
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -79,10 +79,10 @@ class Chain:
         if index + KEPT_KEYS < at.receive_counter:
             raise SpqrError
         if index <= at.receive_counter:
-            key = at.stored.get(index)
-            if key is None:
+            found = at.stored.take(index)
+            if found is None:
                 raise SpqrError
-            stored = {kept: value for kept, value in at.stored.items() if kept != index}
+            stored, key = found
             taken = KeyEpoch(at.send_seed, at.send_counter, at.receive_seed, at.receive_counter, stored)
             return self.with_epoch(place, taken), key
         gap = index - at.receive_counter
@@ -126,7 +126,7 @@ class Chain:
             out.uint(at.send_counter)
             out.raw(at.receive_seed)
             out.uint(at.receive_counter)
-            out.keyed(at.stored)
+            at.stored.write(out)
 
     @classmethod
     def read(cls, saved: Reader) -> "Chain":
@@ -140,26 +140,22 @@ class Chain:
 def _new_epoch(keys: bytes, *, a2b: bool) -> KeyEpoch:
     first, second = keys[32:64], keys[64:96]
     send, receive = (first, second) if a2b else (second, first)
-    return KeyEpoch(send, 0, receive, 0, {})
+    return KeyEpoch(send, 0, receive, 0, NO_KEYS)
 
 
-def _skip_to(at: KeyEpoch, index: int) -> tuple[bytes, bytes, dict[int, bytes]]:
+def _skip_to(at: KeyEpoch, index: int) -> tuple[bytes, bytes, KeptKeys]:
     """(seed after `index`, its key, what is stored then)."""
-    seed, stored = at.receive_seed, at.stored
-    if stored:
-        stored = {kept: key for kept, key in stored.items() if kept + KEPT_KEYS >= index}
-    skipped = {}
+    seed, skipped = at.receive_seed, []
     for counter in range(at.receive_counter + 1, index):
         seed, key = _advance(seed, counter)
         if counter + KEPT_KEYS >= index:
-            skipped[counter] = key
-    if skipped:
-        stored = {**stored, **skipped}
+            skipped.append((counter, key))
     seed, key = _advance(seed, index)
-    return seed, key, stored
+    stored = at.stored.since(index - KEPT_KEYS) if at.stored.packed else at.stored
+    return seed, key, stored.followed_by(skipped) if skipped else stored
 
 
 def _read_epoch(saved: Reader) -> KeyEpoch:
     send_seed, send_counter = saved.optional(32), saved.uint(2**32 - 1)
     receive_seed, receive_counter = saved.raw(32), saved.uint(2**32 - 1)
-    return KeyEpoch(send_seed, send_counter, receive_seed, receive_counter, saved.keyed(32, KEPT_KEYS))
+    return KeyEpoch(send_seed, send_counter, receive_seed, receive_counter, KeptKeys.read(saved, KEPT_KEYS))
