@@ -218,7 +218,7 @@ def test_outbox_rows_keep_their_order_and_numbers_are_not_given_again(db: Inline
 
 def test_sent_renewals_seen_and_unopened(db: InlineDb) -> None:
     sent = SentRow(EnvelopeId(bytes(16)), DEVICE, mid(1), b"content", b"ratchet", 1, NOW)
-    renewal = Renewal(BETO, mid(2), b"content", NOW)
+    renewal = Renewal(BETO, mid(2), b"content", NOW, (1, 127))
     unopened = UnopenedRow(EnvelopeId(b"u" * 16), DEVICE, b"ratchet", NOW, 1, Timestamp(NOW + 5))
     db.run_now(
         lambda tx: (tx.put_sent(sent), tx.put_renewal(renewal), tx.put_unopened(unopened), tx.put_seen(sent.id, NOW))
@@ -227,7 +227,7 @@ def test_sent_renewals_seen_and_unopened(db: InlineDb) -> None:
     assert db.run_now(lambda tx: (tx.unopened_due(NOW), tx.unopened_due(Timestamp(NOW + 5)))) == ((), (unopened,))
     assert db.run_now(lambda tx: (tx.seen(sent.id), tx.seen(unopened.id))) == (True, False)
     db.run_now(
-        lambda tx: (tx.forget_sent(mid(1), BETO), tx.delete_renewal(BETO, mid(2)), tx.delete_unopened(unopened.id))
+        lambda tx: (tx.forget_sent(DEVICE, mid(1)), tx.delete_renewal(BETO, mid(2)), tx.delete_unopened(unopened.id))
     )
     assert db.run_now(lambda tx: (tx.sent(sent.id), tx.renewals(), tx.unopened(unopened.id))) == (None, (), None)
 

@@ -70,9 +70,10 @@ class SenderVerdict(StrEnum):
     """No pinned root key for this account, or the chain does not verify under it: dropped, nothing asked."""
     EXPIRED = "expired"
     KEY_MISMATCH = "key_mismatch"
-    """The chain verifies but names another key than the certified or listed one: dropped."""
+    """The device certificate is for another key or number than this claims: dropped."""
     UNLISTED_DEVICE = "unlisted_device"
-    """Not in the list that we know: fetch the list first; neither opened nor acknowledged until then."""
+    """Number and key do not stand together in the list that we know (the device is new, was set up anew under its old
+    number, or was removed): fetch the list first; neither opened nor acknowledged until then."""
 
 
 # --- issuing -----------------------------------------------------------------------------------------------------------
@@ -194,8 +195,6 @@ def validate(
     if certificate.signer.key != certificate.identity_key or certificate.signer.id != certificate.sender.device:
         return SenderVerdict.KEY_MISMATCH
     entry = None if devices is None else devices.entry(certificate.sender.device)
-    if entry is None:
+    if entry is None or entry.identity_key != certificate.identity_key:
         return SenderVerdict.UNLISTED_DEVICE
-    if entry.identity_key != certificate.identity_key:
-        return SenderVerdict.KEY_MISMATCH
     return SenderVerdict.VALID

@@ -41,12 +41,7 @@ def create_account(tx: Tx, *, root: RootKey, home: HomeAddress, name: str, now_m
     """The account and its first device, signed list included. Raises `ConflictError` when there is one already."""
     if not 1 <= len(name) <= 64 or not name.isprintable() or name != name.strip():
         raise InvalidInputError("A name is 1 to 64 letters, without line breaks or spaces around it.", field="name")
-    try:
-        tx.own()
-    except NotInitialisedError:
-        pass
-    else:
-        raise ConflictError("This folder has an account already; choose another folder.")
+    check_no_account(tx)
     device = IdentityKeyPair(SecretBytes(rng.token(32)))
     registration_id = 1 + rng.below(MAX_REGISTRATION_ID)
     devices = DeviceList(
@@ -72,6 +67,15 @@ def create_account(tx: Tx, *, root: RootKey, home: HomeAddress, name: str, now_m
     )
     tx.put_own(own)
     return own
+
+
+def check_no_account(tx: Tx) -> None:
+    """Raises `ConflictError`."""
+    try:
+        tx.own()
+    except NotInitialisedError:
+        return
+    raise ConflictError("This folder has an account already; choose another folder.")
 
 
 def local_identity(own: OwnAccount) -> LocalIdentity:

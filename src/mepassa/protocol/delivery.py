@@ -21,20 +21,11 @@ from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, Ou
 from mepassa.protocol.account import local_identity
 from mepassa.protocol.contacts import require
 from mepassa.protocol.devices import learn_list, remote_device
-from mepassa.protocol.outbound import (
-    EXPIRY_MS,
-    RENEWED_EVERY_MS,
-    Draft,
-    address,
-    drop_rows,
-    make_content,
-    seal_due,
-)
+from mepassa.protocol.outbound import EXPIRY_MS, Draft, address, drop_rows, make_content, renew, seal_due
 from mepassa.protocol.receipts import adopted_route
 from mepassa.protocol.session import initiate
 from mepassa.protocol.session_rows import load_session
 from mepassa.protocol.status import StatusEvent, move
-from mepassa.wire.content import decode_content
 
 CLIENT_ID_BYTES = 16
 BACKOFF_BASE_S, BACKOFF_CAP_S = 1.0, 300.0
@@ -244,10 +235,7 @@ def renew_due(tx: Tx, now_ms: Timestamp, rng: Rng) -> None:
         contact = tx.contact(renewal.account)
         if renewal.next_ms > now_ms or contact is None or contact.state is not ChatState.ACCEPTED:
             continue
-        drop_rows(tx, contact, renewal.message_id)
-        body = decode_content(renewal.content).body
-        address(tx, contact, make_content(tx, contact, Draft(body, renewal.message_id), now_ms), now_ms, rng)
-        tx.put_renewal(replace(renewal, next_ms=Timestamp(now_ms + RENEWED_EVERY_MS)))
+        renew(tx, contact, renewal, now_ms, rng)
 
 
 def _send(tx: Tx, contact: Contact, row: MessageRow, now_ms: Timestamp, rng: Rng, *, stored_only: bool = False) -> None:

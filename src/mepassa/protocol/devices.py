@@ -12,6 +12,7 @@ from mepassa.model.status import ChatState
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.stores import Contact, EventKind, Tx
 from mepassa.protocol.alarms import Alarm, raise_alarm
+from mepassa.protocol.device_changes import follow_list
 from mepassa.protocol.session import RemoteDevice
 from mepassa.protocol.verification import withdraw
 
@@ -51,7 +52,6 @@ def learn_list(tx: Tx, contact: Contact, offered: SignedDeviceList) -> Contact:
     if not newer:
         return contact
     before = listed_devices(contact)
-    known = {entry.identity_key for entry in before.devices} if before is not None else None
     contact = replace(
         contact,
         device_list=offered,
@@ -59,12 +59,12 @@ def learn_list(tx: Tx, contact: Contact, offered: SignedDeviceList) -> Contact:
         home=HomeAddress(devices.home_url, devices.home_key),
     )
     tx.put_contact(contact)
-    for entry in before.devices if before is not None else ():
-        if entry not in devices.devices:  # gone, or set up anew: what it said to groups is over
-            tx.delete_sender_key(Address(contact.account, entry.device))
     tx.append_event(EventKind.CHAT, chat=contact.account)
-    if known is not None and any(entry.identity_key not in known for entry in devices.devices):
-        raise_alarm(tx, Alarm.NEW_DEVICE, contact.account)
+    if before is not None:
+        follow_list(tx, contact.account, before, devices)
+        known = {entry.identity_key for entry in before.devices}
+        if any(entry.identity_key not in known for entry in devices.devices):
+            raise_alarm(tx, Alarm.NEW_DEVICE, contact.account)
     return contact
 
 

@@ -4,6 +4,7 @@ Everything here happens in the caller's transaction: the ratchet step, the envel
 send it are committed together, so that no ciphertext leaves before the ratchet behind it is on disk.
 """
 
+from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from mepassa.model.card import Card
@@ -111,7 +112,7 @@ def address_device(
 
 
 def address_renewed(tx: Tx, contact: Contact, body: Body, now_ms: Timestamp, rng: Rng) -> None:
-    """A control content without an end: sent now, and anew every 13 days until its receipt.
+    """A control content without an end: sent now, and anew every 13 days until each device's receipt.
 
     An older one of the same kind is replaced: only the newest key counts.
     """
@@ -124,6 +125,31 @@ def address_renewed(tx: Tx, contact: Contact, body: Body, now_ms: Timestamp, rng
         Renewal(contact.account, content.message_id, encode_content(content), Timestamp(now_ms + RENEWED_EVERY_MS))
     )
     address(tx, contact, content, now_ms, rng)
+
+
+def renew(tx: Tx, contact: Contact, renewal: Renewal, now_ms: Timestamp, rng: Rng) -> None:
+    """Made and sent anew, same message id, for the devices that have not confirmed it."""
+    drop_rows(tx, contact, renewal.message_id)
+    content = make_content(tx, contact, Draft(decode_content(renewal.content).body, renewal.message_id), now_ms)
+    devices = listed_devices(contact)
+    for entry in devices.devices if devices is not None else ():
+        if entry.device not in renewal.confirmed:
+            address_device(tx, contact, entry.device, content, now_ms, rng)
+    tx.put_renewal(replace(renewal, next_ms=Timestamp(now_ms + RENEWED_EVERY_MS)))
+
+
+def confirm_renewals(tx: Tx, contact: Contact, device: int, arrived: Container[MessageId]) -> None:
+    """That device has these; a renewal ends with the last listed device's receipt."""
+    devices = listed_devices(contact)
+    listed = {entry.device for entry in devices.devices} if devices is not None else {device}
+    for renewal in tx.renewals(contact.account):
+        if renewal.message_id not in arrived:
+            continue
+        confirmed = {*renewal.confirmed, device}
+        if listed <= confirmed:
+            tx.delete_renewal(contact.account, renewal.message_id)
+        else:
+            tx.put_renewal(replace(renewal, confirmed=tuple(sorted(confirmed))))
 
 
 def drop_rows(tx: Tx, contact: Contact, message_id: MessageId) -> None:

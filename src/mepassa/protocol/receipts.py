@@ -3,12 +3,13 @@
 from dataclasses import replace
 
 from mepassa.model.content import Receipt, ReceiptEntry, ReceiptKind
-from mepassa.model.ids import AccountId, Address, MessageId, Timestamp
+from mepassa.model.ids import Address, MessageId, Timestamp
 from mepassa.model.route import Route
 from mepassa.model.status import ChatState, MessageStatus
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, OutboxRow, Tx
-from mepassa.protocol.outbound import Draft, address, make_content
+from mepassa.protocol.devices import listed_devices
+from mepassa.protocol.outbound import Draft, address_device, confirm_renewals, make_content
 from mepassa.protocol.status import StatusEvent, move
 from mepassa.wire.content import decode_content, encode_content, rewrite
 
@@ -53,12 +54,13 @@ def mark_read(tx: Tx, contact: Contact, up_to: MessageId, now_ms: Timestamp, rng
 
 
 def take_receipt(tx: Tx, contact: Contact, sender: Address, receipt: Receipt) -> None:
-    """Lift the messages that it names. The route that it names wins: it is how the recipient got the first copy."""
+    """Lift the messages that it names: the first of the recipient's devices counts. What waits for the other devices, or
+    may be asked for by them, stays. The route that it names wins: it is how the recipient got the first copy."""
     event = StatusEvent.READ_RECEIVED if receipt.kind is ReceiptKind.READ else StatusEvent.RECEIPT_RECEIVED
     arrived = {entry.message_id for entry in receipt.entries}
+    confirm_renewals(tx, contact, sender.device, arrived)
     for entry in receipt.entries:
-        tx.delete_renewal(contact.account, entry.message_id)
-        tx.forget_sent(entry.message_id, contact.account)
+        tx.forget_sent(sender, entry.message_id)
         row = tx.message(entry.message_id)
         if row is not None and row.chat == contact.account and row.sender != contact.account:
             _lift(tx, row, event, entry.route)
@@ -86,17 +88,19 @@ def _put(
     *,
     batched: bool,
 ) -> None:
-    if batched and _join_waiting(tx, contact.account, kind, entries):
-        return
     content = make_content(tx, contact, Draft(Receipt(kind, entries), MessageId(rng.token(16))), now_ms)
-    address(tx, contact, content, now_ms, rng, after_s=rng.uniform(*DELAY_S) if batched else 0.0)
+    devices = listed_devices(contact)
+    waiting = [row for row in tx.outbox(contact.account) if _may_grow(row)] if batched else []
+    for entry in devices.devices if devices is not None else ():
+        joinable = (row for row in waiting if row.to.device == entry.device)
+        if not any(_append(tx, row, kind, entries) for row in joinable):
+            after_s = rng.uniform(*DELAY_S) if batched else 0.0
+            address_device(tx, contact, entry.device, content, now_ms, rng, after_s=after_s)
 
 
-def _join_waiting(tx: Tx, account: AccountId, kind: ReceiptKind, entries: tuple[ReceiptEntry, ...]) -> bool:
-    """Add to a receipt that is not sealed yet: one envelope then tells of many messages."""
-    rows = [row for row in tx.outbox(account) if row.envelope is None and row.message_id is None and row.content]
-    joined = [row for row in rows if _append(tx, row, kind, entries)]
-    return bool(joined)
+def _may_grow(row: OutboxRow) -> bool:
+    """A receipt that is not sealed yet: one envelope then tells of many messages."""
+    return row.envelope is None and row.message_id is None and bool(row.content)
 
 
 def _append(tx: Tx, row: OutboxRow, kind: ReceiptKind, entries: tuple[ReceiptEntry, ...]) -> bool:

@@ -167,6 +167,9 @@ class SessionRows(Rows):
     def put_session(self, peer: Address, record: bytes) -> None:
         self._do("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", peer.account.raw, peer.device, record)
 
+    def delete_session(self, peer: Address) -> None:
+        self._do("DELETE FROM sessions WHERE account = ? AND device = ?", peer.account.raw, peer.device)
+
     def sessions(self) -> tuple[Address, ...]:
         rows = self._all("SELECT account, device FROM sessions ORDER BY account, device")
         return tuple(Address(AccountId(row[0]), row[1]) for row in rows)

@@ -106,22 +106,27 @@ class OutboxRows(Rows):
         to = Address(AccountId(row[0]), row[1])
         return SentRow(envelope_id, to, to_message_id(row[2]), row[3], row[4], row[5], to_time(row[6]))
 
-    def forget_sent(self, message_id: MessageId, to: AccountId) -> None:
-        self._do("DELETE FROM sent WHERE message_id = ? AND account = ?", message_id.raw, to.raw)
+    def forget_sent(self, to: Address, message_id: MessageId | None = None) -> None:
+        sql, device = "DELETE FROM sent WHERE account = ? AND device = ?", (to.account.raw, to.device)
+        if message_id is None:
+            self._do(sql, *device)
+        else:
+            self._do(f"{sql} AND message_id = ?", *device, message_id.raw)
 
     def put_renewal(self, renewal: Renewal) -> None:
         self._do(
-            "INSERT OR REPLACE INTO renewals VALUES (?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO renewals (account, message_id, content, next_ms, confirmed) VALUES (?, ?, ?, ?, ?)",
             renewal.account.raw,
             renewal.message_id.raw,
             renewal.content,
             renewal.next_ms,
+            bytes(renewal.confirmed),
         )
 
     def renewals(self, account: AccountId | None = None) -> tuple[Renewal, ...]:
-        rows = self._all("SELECT account, message_id, content, next_ms FROM renewals ORDER BY rowid")
+        rows = self._all("SELECT account, message_id, content, next_ms, confirmed FROM renewals ORDER BY rowid")
         return tuple(
-            Renewal(AccountId(row[0]), MessageId(row[1]), row[2], to_time(row[3]))
+            Renewal(AccountId(row[0]), MessageId(row[1]), row[2], to_time(row[3]), tuple(row[4]))
             for row in rows
             if account is None or row[0] == account.raw
         )

@@ -102,4 +102,5 @@ MIGRATIONS: tuple[str, ...] = (
         used_ms INTEGER NOT NULL, PRIMARY KEY (account, device, distribution_id)
     );
     """,
+    "ALTER TABLE renewals ADD COLUMN confirmed BLOB NOT NULL DEFAULT x''",
 )

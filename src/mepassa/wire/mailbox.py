@@ -244,22 +244,6 @@ class TurnGiven(msgspec.Struct, frozen=True, array_like=True, tag=24):
     turn: Turn | None = None
 
 
-class Recover(msgspec.Struct, frozen=True, array_like=True, tag=25):
-    """Before the log-in, by whoever has the root key alone: `identity.RootKey.sign_recovery`.
-
-    Answered with the list that the home has; a `Register` with a newer one then takes its place on this connection.
-    """
-
-    request: RequestNumber
-    root_key: RootPublicKey
-    signature: Signature
-
-
-class Recoverable(msgspec.Struct, frozen=True, array_like=True, tag=26):
-    request: RequestNumber
-    device_list: SignedDeviceList
-
-
 # --- /v1/deposit ----------------------------------------------------------------------------------------------------
 
 
@@ -320,31 +304,10 @@ class Account(msgspec.Struct, frozen=True, array_like=True, tag=35):
 
 
 MailboxToHome = (
-    Hello
-    | Bye
-    | Register
-    | Auth
-    | RunRisen
-    | Acknowledge
-    | Credit
-    | PutTokens
-    | PutDeviceList
-    | PutPrekeys
-    | AskTurn
-    | Recover
+    Hello | Bye | Register | Auth | RunRisen | Acknowledge | Credit | PutTokens | PutDeviceList | PutPrekeys | AskTurn
 )
 MailboxToDevice = (
-    HomeHello
-    | Bye
-    | Refused
-    | Done
-    | LoggedIn
-    | RolledBack
-    | Deliver
-    | DeliverSignal
-    | PrekeysLow
-    | TurnGiven
-    | Recoverable
+    HomeHello | Bye | Refused | Done | LoggedIn | RolledBack | Deliver | DeliverSignal | PrekeysLow | TurnGiven
 )
 DepositToHome = Hello | Bye | Deposit | SendSignal | FetchAccount
 DepositToClient = HomeHello | Bye | Refused | Deposited | Signalled | Account
@@ -411,7 +374,7 @@ def size_of(record: object) -> int:
             return MAX_FRAME_BYTES
         case Account():
             return 8192 + 2048 * len(record.bundles)
-        case PutDeviceList() | Register() | Recoverable() | LoggedIn() | TurnGiven():
+        case PutDeviceList() | Register() | LoggedIn() | TurnGiven():
             return 16_384
         case _:
             return 512

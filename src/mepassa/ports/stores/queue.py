@@ -55,12 +55,16 @@ class SentRow:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """A control content without a 14-day end: made and sent anew every 13 days until its receipt comes."""
+    """A control content without a 14-day end: made and sent anew every 13 days until each device's receipt has come.
+
+    `confirmed`: numbers of the account's devices whose receipt is there.
+    """
 
     account: AccountId
     message_id: MessageId
     content: bytes
     next_ms: Timestamp
+    confirmed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +100,8 @@ class OutboxStore(Protocol):
 
     def sent(self, envelope_id: EnvelopeId) -> SentRow | None: ...
 
-    def forget_sent(self, message_id: MessageId, to: AccountId) -> None:
-        """The content arrived: it will not be asked for again."""
+    def forget_sent(self, to: Address, message_id: MessageId | None = None) -> None:
+        """The content arrived at that device (None: all that was for it): it will not be asked for again."""
         ...
 
     def put_renewal(self, renewal: Renewal) -> None: ...
