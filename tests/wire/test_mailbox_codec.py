@@ -49,6 +49,7 @@ CODECS: dict[str, tuple[Callable[[Any], bytes], Callable[[bytes], Sequence[objec
             wire.PutDeviceList(3, LIST),
             wire.PutPrekeys(4, PrekeyUpload(SIGNED, KYBER, (OneTimePrekey(1, EC),), (KYBER,), True)),
             wire.AskTurn(5),
+            wire.Recover(6, RootPublicKey(bytes(32)), bytes(64)),
         ],
     ),
     "mailbox to device": (
@@ -65,6 +66,7 @@ CODECS: dict[str, tuple[Callable[[Any], bytes], Callable[[bytes], Sequence[objec
             wire.DeliverSignal(b"signal"),
             wire.PrekeysLow(24, 3),
             wire.TurnGiven(5, TURN),
+            wire.Recoverable(6, LIST),
         ],
     ),
     "deposit to home": (

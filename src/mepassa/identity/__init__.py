@@ -30,7 +30,7 @@ from mepassa.identity.recovery_phrase import (
     decode_recovery_phrase,
     encode_recovery_phrase,
 )
-from mepassa.identity.root_key import RootKey, account_id, trust_root, verify_root
+from mepassa.identity.root_key import RootKey, account_id, trust_root, verify_recovery, verify_root
 from mepassa.identity.tokens import delivery_token, hash_token, signal_token, token_matches
 from mepassa.identity.transcripts import (
     LinkRole,
@@ -82,6 +82,7 @@ __all__ = [
     "verify_device_list",
     "verify_ed25519",
     "verify_home",
+    "verify_recovery",
     "verify_root",
     "verify_xeddsa",
 ]

@@ -17,6 +17,7 @@ class Label(StrEnum):
     HOME_DOCUMENT = "mepassa home document 1"
     LINK = "mepassa link 1"
     PRESENCE = "mepassa presence 1"
+    RECOVER = "mepassa recover 1"
     PRESENCE_RECORD = "mepassa presence record 1"
 
 

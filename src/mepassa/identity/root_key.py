@@ -11,7 +11,7 @@ from mepassa.identity.ed25519 import verify_ed25519
 from mepassa.identity.labels import Label, labelled
 from mepassa.model.errors import InvalidInputError
 from mepassa.model.ids import AccountId
-from mepassa.model.keys import IdentityKey, RootPublicKey
+from mepassa.model.keys import HomeKey, IdentityKey, RootPublicKey
 from mepassa.model.secret import SecretBytes
 
 
@@ -39,6 +39,13 @@ def verify_root(root: RootPublicKey, signature: bytes, label: Label, *parts: byt
     verify_ed25519(root.raw, labelled(label, *parts), signature)
 
 
+def verify_recovery(
+    root: RootPublicKey, signature: bytes, home_key: HomeKey, client_nonce: bytes, home_nonce: bytes
+) -> None:
+    """Raises `SignatureError`."""
+    verify_root(root, signature, Label.RECOVER, home_key.raw, client_nonce, home_nonce)
+
+
 class RootKey:
     """Ed25519 from a 32-byte seed. Lives on the primary device and on paper; signs device lists and certificates."""
 
@@ -62,6 +69,10 @@ class RootKey:
     def sign(self, label: Label, *parts: bytes) -> bytes:
         """Ed25519 over `labelled(label, *parts)`, 64 bytes."""
         return self._private.sign(labelled(label, *parts))
+
+    def sign_recovery(self, home_key: HomeKey, client_nonce: bytes, home_nonce: bytes) -> bytes:
+        """To this home, in this hello: whoever is here has the root key, and may name the account's devices anew."""
+        return self.sign(Label.RECOVER, home_key.raw, client_nonce, home_nonce)
 
     def sign_certificate(self, inner: bytes) -> bytes:
         """XEdDSA over the inner bytes of a server certificate, which begin with 08, as no label does."""

@@ -5,7 +5,7 @@ import logging
 from dataclasses import dataclass
 from typing import Protocol
 
-from mepassa.identity import HomeKeyPair, auth_message, verify_xeddsa
+from mepassa.identity import HomeKeyPair, account_id, auth_message, verify_recovery, verify_xeddsa
 from mepassa.model.errors import MalformedError, SignatureError
 from mepassa.model.ids import AccountId, RunId, Timestamp
 from mepassa.model.keys import IdentityKey
@@ -30,6 +30,8 @@ from mepassa.wire.mailbox import (
     PutDeviceList,
     PutPrekeys,
     PutTokens,
+    Recover,
+    Recoverable,
     Refusal,
     Refused,
     Register,
@@ -117,6 +119,8 @@ class MailboxSocket:
         self._services, self._stream, self._outbox, self._greeted = services, stream, outbox, greeted
         self._remote, self._host = remote, host
         self._session: Session | None = None
+        self._recovering: AccountId | None = None
+        """Whose root key this connection has proven to hold."""
 
     async def run(self) -> None:
         """Until the device leaves. Raises `MalformedError` when it breaks the rules."""
@@ -143,6 +147,8 @@ class MailboxSocket:
             match records[0]:
                 case Register() as record:
                     await self._register(record)
+                case Recover() as record:
+                    await self._recover(record)
                 case Auth() as record:
                     if (found := await self._log_in(record)) is not None:
                         return found
@@ -158,7 +164,13 @@ class MailboxSocket:
         if wait_s:
             self._outbox.put(Refused(record.request, Refusal.BUSY, wait_s))
             return
-        refusal: Refusal | None = None
+        if self._recovering is not None and account_id(record.root_key) == self._recovering:
+            refusal, removed = await services.directory.recover(self._recovering, record.device_list)
+            self._reply(record.request, refusal)
+            for mailbox in removed:
+                await services.mailboxes.erased(mailbox)
+            return
+        refusal = None
         if services.registration is RegistrationPolicy.WORK and not self._work_done(record):
             refusal = Refusal.WORK
         else:
@@ -175,6 +187,26 @@ class MailboxSocket:
         else:
             services.logins.count(self._remote)
             self._outbox.put(Refused(record.request, refusal))
+
+    async def _recover(self, record: Recover) -> None:
+        """An unknown account and a wrong signature are one refusal."""
+        services, greeted = self._services, self._greeted
+        if wait_s := services.logins.retry_after_s(self._remote):
+            self._outbox.put(Refused(record.request, Refusal.BUSY, wait_s))
+            return
+        entry = await services.directory.entry(account_id(record.root_key))
+        try:
+            verify_recovery(
+                record.root_key, record.signature, services.key.public, greeted.client_nonce, greeted.home_nonce
+            )
+        except SignatureError:
+            entry = None
+        if entry is None or entry.root_key != record.root_key:
+            services.logins.count(self._remote)
+            self._outbox.put(Refused(record.request, Refusal.LOGIN))
+            return
+        self._recovering = entry.account
+        self._outbox.put(Recoverable(record.request, entry.device_list))
 
     def _work_done(self, record: Register) -> bool:
         return record.work is not None and verify_work(
@@ -266,7 +298,7 @@ class MailboxSocket:
                 self._outbox.put(TurnGiven(record.request, self._turn(device.account)))
             case Bye():
                 await self._stream.close()
-            case Hello() | Register() | Auth():
+            case Hello() | Register() | Recover() | Auth():
                 raise MalformedError("That was said before.")
 
     def _reply(self, request: int, refusal: Refusal | None) -> None:

@@ -244,6 +244,22 @@ class TurnGiven(msgspec.Struct, frozen=True, array_like=True, tag=24):
     turn: Turn | None = None
 
 
+class Recover(msgspec.Struct, frozen=True, array_like=True, tag=25):
+    """Before the log-in, by whoever has the root key alone: `identity.RootKey.sign_recovery`.
+
+    Answered with the list that the home has; a `Register` with a newer one then takes its place on this connection.
+    """
+
+    request: RequestNumber
+    root_key: RootPublicKey
+    signature: Signature
+
+
+class Recoverable(msgspec.Struct, frozen=True, array_like=True, tag=26):
+    request: RequestNumber
+    device_list: SignedDeviceList
+
+
 # --- /v1/deposit ----------------------------------------------------------------------------------------------------
 
 
@@ -304,10 +320,31 @@ class Account(msgspec.Struct, frozen=True, array_like=True, tag=35):
 
 
 MailboxToHome = (
-    Hello | Bye | Register | Auth | RunRisen | Acknowledge | Credit | PutTokens | PutDeviceList | PutPrekeys | AskTurn
+    Hello
+    | Bye
+    | Register
+    | Auth
+    | RunRisen
+    | Acknowledge
+    | Credit
+    | PutTokens
+    | PutDeviceList
+    | PutPrekeys
+    | AskTurn
+    | Recover
 )
 MailboxToDevice = (
-    HomeHello | Bye | Refused | Done | LoggedIn | RolledBack | Deliver | DeliverSignal | PrekeysLow | TurnGiven
+    HomeHello
+    | Bye
+    | Refused
+    | Done
+    | LoggedIn
+    | RolledBack
+    | Deliver
+    | DeliverSignal
+    | PrekeysLow
+    | TurnGiven
+    | Recoverable
 )
 DepositToHome = Hello | Bye | Deposit | SendSignal | FetchAccount
 DepositToClient = HomeHello | Bye | Refused | Deposited | Signalled | Account
@@ -374,7 +411,7 @@ def size_of(record: object) -> int:
             return MAX_FRAME_BYTES
         case Account():
             return 8192 + 2048 * len(record.bundles)
-        case PutDeviceList() | Register() | LoggedIn() | TurnGiven():
+        case PutDeviceList() | Register() | Recoverable() | LoggedIn() | TurnGiven():
             return 16_384
         case _:
             return 512

@@ -1,6 +1,7 @@
 """Accounts, their signed device lists and their run counters (docs/protocol/home.md, "Directory")."""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
@@ -127,28 +128,30 @@ class Directory:
     ) -> tuple[Refusal | None, tuple[int, ...]]:
         """A newer list; the mailboxes of devices that it no longer names are erased and returned."""
 
+        return await self._replace_list(account, lambda tx: _replace_list(tx, account, signed))
+
+    async def recover(self, account: AccountId, signed: SignedDeviceList) -> tuple[Refusal | None, tuple[int, ...]]:
+        """A newer list from whoever has proven to hold the root key, where nobody else of the account may be left.
+
+        What the lost devices had let others do ends with them: every token goes, and the new device brings its own.
+        """
+
         def work(tx: Tx) -> tuple[Refusal | None, tuple[int, ...]]:
             known = load_account(tx, account)
-            if known is None:
-                return Refusal.LOGIN, ()
-            devices = verify_device_list(known.root_key, signed)
-            if not supersedes(known.device_list, signed):
+            if known is None or verify_device_list(known.root_key, signed).home_key != self._home_key:
+                return Refusal.REGISTRATION, ()
+            if known.device_list == signed:  # said twice: the answer was lost
                 return None, ()
-            if _changes_a_key(known, devices):
-                return Refusal.SIGNATURE, ()
-            tx.execute(
-                "UPDATE account SET list_version = $2, list_body = $3, list_signature = $4 WHERE account = $1",
-                account.raw,
-                devices.version,
-                signed.body,
-                signed.signature,
-            )
-            removed = tuple(row.mailbox for row in known.devices if devices.entry(row.device) is None)
-            for mailbox in removed:
-                erase_mailbox(tx, mailbox)
-            _add_devices(tx, account, devices, known=known.devices)
-            return None, removed
+            refusal, removed = _replace_list(tx, account, signed)
+            if refusal is None:
+                tx.execute("DELETE FROM token WHERE account = $1", account.raw)
+            return refusal, removed
 
+        return await self._replace_list(account, work)
+
+    async def _replace_list(
+        self, account: AccountId, work: Callable[[Tx], tuple[Refusal | None, tuple[int, ...]]]
+    ) -> tuple[Refusal | None, tuple[int, ...]]:
         try:
             return await self._db.run(work)
         except DeviceListStaleError:
@@ -264,6 +267,30 @@ def load_account(tx: Tx, account: AccountId) -> AccountEntry | None:
         ),
         tuple(TokenRow(sha256, TokenRight(right), expires) for sha256, right, expires in tokens),
     )
+
+
+def _replace_list(tx: Tx, account: AccountId, signed: SignedDeviceList) -> tuple[Refusal | None, tuple[int, ...]]:
+    """Raises what is wrong with the list. Returns the mailboxes that were erased."""
+    known = load_account(tx, account)
+    if known is None:
+        return Refusal.LOGIN, ()
+    devices = verify_device_list(known.root_key, signed)
+    if not supersedes(known.device_list, signed):
+        return None, ()
+    if _changes_a_key(known, devices):
+        return Refusal.SIGNATURE, ()
+    tx.execute(
+        "UPDATE account SET list_version = $2, list_body = $3, list_signature = $4 WHERE account = $1",
+        account.raw,
+        devices.version,
+        signed.body,
+        signed.signature,
+    )
+    removed = tuple(row.mailbox for row in known.devices if devices.entry(row.device) is None)
+    for mailbox in removed:
+        erase_mailbox(tx, mailbox)
+    _add_devices(tx, account, devices, known=known.devices)
+    return None, removed
 
 
 def _changes_a_key(known: AccountEntry, devices: DeviceList) -> bool:

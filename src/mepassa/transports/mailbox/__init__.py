@@ -2,22 +2,31 @@
 
 from mepassa.transports.mailbox.account import (
     FetchedWellKnown,
+    Recovery,
     Registration,
     fetch_well_known,
+    recover,
     register,
     verify_well_known,
 )
-from mepassa.transports.mailbox.errors import LoginRefusedError, RegistrationRefusedError, WorkRefusedError
+from mepassa.transports.mailbox.errors import (
+    AccountUnknownError,
+    LoginRefusedError,
+    RegistrationRefusedError,
+    WorkRefusedError,
+)
 from mepassa.transports.mailbox.own import HomeLogin, MailboxOwnHome
 from mepassa.transports.mailbox.sealed import SealedHome, SealedHomes
 from mepassa.transports.mailbox.sockets import DialHome, WebSocketDialer
 
 __all__ = [
+    "AccountUnknownError",
     "DialHome",
     "FetchedWellKnown",
     "HomeLogin",
     "LoginRefusedError",
     "MailboxOwnHome",
+    "Recovery",
     "Registration",
     "RegistrationRefusedError",
     "SealedHome",
@@ -25,6 +34,7 @@ __all__ = [
     "WebSocketDialer",
     "WorkRefusedError",
     "fetch_well_known",
+    "recover",
     "register",
     "verify_well_known",
 ]

@@ -1,8 +1,10 @@
 """Before there is a log-in: what a home says of itself, and making an account there."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import TypeVar
 
 from mepassa.identity import home_document_message, verify_home
 from mepassa.model.device_list import SignedDeviceList
@@ -12,13 +14,16 @@ from mepassa.ports.clock import Clock
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.rng import Rng
 from mepassa.transports.mailbox.channel import CONNECT_DEADLINE_S, Channel, greet
-from mepassa.transports.mailbox.errors import error_of
+from mepassa.transports.mailbox.errors import AccountUnknownError, error_of
 from mepassa.transports.mailbox.sockets import DialHome, WebSocketDialer
 from mepassa.transports.mailbox.work import solve
 from mepassa.wire.mailbox import (
     Done,
     MailboxToDevice,
     MailboxToHome,
+    Recover,
+    Recoverable,
+    Refusal,
     Refused,
     Register,
     decode_mailbox_to_device,
@@ -32,6 +37,8 @@ from mepassa.wire.wellknown import (
     decode_well_known,
 )
 from mepassa.wire.work import WorkPurpose, work_subject
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +77,51 @@ def verify_well_known(data: bytes, expected_key: HomeKey | None) -> WellKnown:
     document = decode_well_known(signed.body)
     verify_home(document.home_key, home_document_message(signed.body), signed.signature)
     return document
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What recovering needs of whoever has the root key. `prove`: client nonce, home nonce -> signature.
+
+    `renew` is handed the list that the home has, and gives the one to take its place; what it raises comes out.
+    """
+
+    root_key: RootPublicKey
+    prove: Callable[[bytes, bytes], bytes]
+    renew: Callable[[SignedDeviceList], Awaitable[SignedDeviceList]]
+
+
+async def recover(dial: DialHome, home: HomeAddress, recovery: Recovery, *, clock: Clock, rng: Rng) -> None:
+    """Name the account's devices anew by its root key alone (docs/protocol/home.md, "Recovery").
+
+    Raises `AccountUnknownError`, `RegistrationRefusedError`, `DeviceListStaleError`, `SignatureError`,
+    `HomeUnreachableError`, `BusyError`, `MalformedError`.
+    """
+    stream = await dial(home.url, MAILBOX_PATH)
+    channel: Channel[MailboxToHome, MailboxToDevice] = Channel(stream, encode_mailbox_to_home, decode_mailbox_to_device)
+    try:
+        async with asyncio.timeout(CONNECT_DEADLINE_S):
+            greeting = await greet(channel, home, clock, rng, lambda hello: hello)
+            channel.send(Recover(1, recovery.root_key, recovery.prove(greeting.client_nonce, greeting.home.nonce)))
+            answer = await channel.receive_one()
+            if isinstance(answer, Refused) and answer.reason is Refusal.LOGIN:
+                raise AccountUnknownError
+            known = _expect(answer, Recoverable)
+            renewed = await recovery.renew(known.device_list)
+            channel.send(Register(2, recovery.root_key, renewed))
+            _expect(await channel.receive_one(), Done)
+    except TimeoutError:
+        raise HomeUnreachableError from None
+    finally:
+        await channel.close()
+
+
+def _expect(answer: MailboxToDevice, kind: type[T]) -> T:
+    if isinstance(answer, Refused):
+        raise error_of(answer)
+    if not isinstance(answer, kind):
+        raise MalformedError("The server answered something else.")
+    return answer
 
 
 def _offset_s(date: str | None, clock: Clock) -> float | None:

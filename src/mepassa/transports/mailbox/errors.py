@@ -1,6 +1,6 @@
 """A home's refusals, as errors that the core knows.
 
-RemoteError ── RegistrationRefusedError   LoginRefusedError   WorkRefusedError
+RemoteError ── RegistrationRefusedError   LoginRefusedError   AccountUnknownError   WorkRefusedError
 """
 
 from mepassa.model.envelope import MAX_REQUEST_ENVELOPE_BYTES
@@ -27,6 +27,10 @@ class RegistrationRefusedError(RemoteError):
 
 class LoginRefusedError(RemoteError):
     sentence = "The server does not know this device; it may have been removed from the account."
+
+
+class AccountUnknownError(RemoteError):
+    sentence = "The server does not know the account of these 24 words; check its address and the words."
 
 
 class WorkRefusedError(RemoteError):
