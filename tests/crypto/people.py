@@ -1,7 +1,9 @@
 """Two devices for the tests of this room: real keys, real records, prekeys in a dictionary."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from mepassa.crypto.double_ratchet import RatchetState
+from mepassa.crypto.primitives import hmac_sha256
 from mepassa.identity import IdentityKeyPair, RootKey
 from mepassa.model.device_list import DeviceEntry, DeviceList
 from mepassa.model.ids import Address
@@ -137,3 +139,13 @@ def acquainted(*, bundle_options: dict[str, bool] | None = None) -> tuple[Person
     assert bruno.decrypt(ana.remote, ana.encrypt(bruno.remote, b"first")) == b"first"
     assert ana.decrypt(bruno.remote, bruno.encrypt(ana.remote, b"second")) == b"second"
     return ana, bruno
+
+
+def skip(state: RatchetState, count: int) -> RatchetState:
+    """As if `count` messages had been sent and lost: both ratchets move, no message is made."""
+    chain_key, spqr = state.sending.chain_key, state.spqr.chain
+    for _ in range(count):
+        chain_key = hmac_sha256(chain_key, b"\x02")
+        spqr, _, _ = spqr.next_send_key(spqr.send_epoch)
+    sending = replace(state.sending, chain_key=chain_key, next_number=state.sending.next_number + count)
+    return replace(state, sending=sending, spqr=replace(state.spqr, chain=spqr))

@@ -1,7 +1,6 @@
 """docs/protocol/session.md, "Ratchets": limits of chains, skipped seeds and jumps; refusals leave no trace."""
 
 import os
-from dataclasses import replace
 
 import pytest
 
@@ -18,11 +17,11 @@ from mepassa.crypto.errors import (
 from mepassa.crypto.keys import EcKeyPair
 from mepassa.crypto.messages import decode_signal_message
 from mepassa.crypto.pqxdh import SharedSecret
-from mepassa.crypto.primitives import decrypt_cbc, encrypt_cbc, hmac_sha256
+from mepassa.crypto.primitives import decrypt_cbc, encrypt_cbc
 from mepassa.crypto.records import Reader, Writer
 from mepassa.identity.curve import LOW_ORDER_U
 from mepassa.model.errors import DecryptionError, DuplicateMessageError
-from tests.crypto.people import Person
+from tests.crypto.people import Person, skip
 
 ANA, BRUNO = Person("ana"), Person("bruno")
 A_TO_B = Parties(ANA.own.key.public, ANA.own.address, BRUNO.own.key.public, BRUNO.own.address)
@@ -54,16 +53,6 @@ def saved(state: RatchetState) -> bytes:
     out = Writer()
     state.write(out)
     return out.finish()
-
-
-def skip(state: RatchetState, count: int) -> RatchetState:
-    """As if `count` messages had been sent and lost: both ratchets move, no message is made."""
-    chain_key, spqr = state.sending.chain_key, state.spqr.chain
-    for _ in range(count):
-        chain_key = hmac_sha256(chain_key, b"\x02")
-        spqr, _, _ = spqr.next_send_key(0)
-    sending = replace(state.sending, chain_key=chain_key, next_number=state.sending.next_number + count)
-    return replace(state, sending=sending, spqr=replace(state.spqr, chain=spqr))
 
 
 def test_both_sides_take_turns_and_out_of_order_messages_open() -> None:
