@@ -1,7 +1,6 @@
 """What comes from a home or a path as a blob or a sealed profile, and what is read where the sealing is right."""
 
-from collections.abc import Callable
-
+from fuzz.engine import read_by
 from mepassa.crypto.blob_cipher import HEADER_BYTES, BlobOpener, BlobSealer, BlobStream
 from mepassa.crypto.profile_cipher import open_profile, seal_profile
 from mepassa.model.errors import RemoteError
@@ -32,21 +31,10 @@ def _chunk(data: bytes) -> bytes:
     return BlobOpener(_SEALER.reference, data[:HEADER_BYTES]).open_chunk(0, data[HEADER_BYTES:])
 
 
-_READERS: list[Callable[[bytes], object]] = [
+target = read_by(
     _stream,
     _chunk,
     lambda data: open_profile(_KEY, _ACCOUNT, 1, data),
     decode_profile,
-]
-
-
-def target(data: bytes) -> str:
-    outcomes = []
-    for read in _READERS:
-        try:
-            read(data)
-        except RemoteError as error:
-            outcomes.append(error.code)
-        else:
-            outcomes.append("value")
-    return "value" if "value" in outcomes else min(outcomes)
+    errors=RemoteError,
+)

@@ -1,7 +1,6 @@
 """What a contact seals for us: contents, cards (as bytes and as links) and signals."""
 
-from collections.abc import Callable
-
+from fuzz.engine import read_by
 from mepassa.model.card import Card
 from mepassa.model.content import ContactAccepted, Content, Introduction, Receipt, ReceiptEntry, ReceiptKind, Text
 from mepassa.model.device_list import SignedDeviceList
@@ -47,21 +46,10 @@ SEEDS = [
     card_to_scheme_link(_CARD).encode(),
     encode_signal(_SIGNAL),
 ]
-_READERS: list[Callable[[bytes], object]] = [
+target = read_by(
     decode_content,
     decode_card,
     decode_signal,
     lambda data: decode_link(data.decode("utf-8", "replace")),
-]
-
-
-def target(data: bytes) -> str:
-    outcomes = []
-    for read in _READERS:
-        try:
-            read(data)
-        except RemoteError as error:
-            outcomes.append(error.code)
-        else:
-            outcomes.append("value")
-    return "value" if "value" in outcomes else min(outcomes)
+    errors=RemoteError,
+)

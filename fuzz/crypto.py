@@ -1,7 +1,6 @@
 """Signal's formats as strangers may send them: messages, certificates, sealed envelopes, saved session records."""
 
-from collections.abc import Callable
-
+from fuzz.engine import read_by
 from mepassa.crypto.certificates import decode_sender_certificate, decode_server_certificate
 from mepassa.crypto.messages import (
     decode_decryption_error_message,
@@ -30,7 +29,7 @@ SEEDS = [
     seal(_ANA.own, _ANA.certificate, _BRUNO.own.key.public, MessageType.PREKEY, _PREKEY, rng=_ANA.rng).raw,
     _ANA.records[_BRUNO.remote.address].to_bytes(),
 ]
-_READERS: list[Callable[[bytes], object]] = [
+target = read_by(
     decode_signal_message,
     decode_prekey_signal_message,
     decode_server_certificate,
@@ -42,16 +41,5 @@ _READERS: list[Callable[[bytes], object]] = [
     unpad,
     lambda data: open_sealed(_BRUNO.own.key, data),
     SessionRecord.from_bytes,
-]
-
-
-def target(data: bytes) -> str:
-    outcomes = []
-    for read in _READERS:
-        try:
-            read(data)
-        except (RemoteError, LocalError) as error:  # a damaged record of our own is a local error
-            outcomes.append(error.code)
-        else:
-            outcomes.append("value")
-    return "value" if "value" in outcomes else min(outcomes)
+    errors=(RemoteError, LocalError),  # a damaged record of our own is a local error
+)

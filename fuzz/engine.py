@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from mepassa.model.errors import MepassaError
+
 Target = Callable[[bytes], str]
 
 MAX_RANDOM_BYTES = 512
@@ -43,6 +45,23 @@ class Findings:
     @property
     def runs(self) -> int:
         return self.outcomes.total()
+
+
+def read_by(*readers: Callable[[bytes], object], errors: type[MepassaError] | tuple[type[MepassaError], ...]) -> Target:
+    """A target: every reader is given the same bytes. "value" if one of them takes these, else a refusal by its name."""
+
+    def target(data: bytes) -> str:
+        outcomes = []
+        for read in readers:
+            try:
+                read(data)
+            except errors as error:
+                outcomes.append(error.code)
+            else:
+                outcomes.append("value")
+        return "value" if "value" in outcomes else min(outcomes)
+
+    return target
 
 
 def mutate(data: bytes, rng: Random) -> bytes:

@@ -1,7 +1,6 @@
 """What strangers may send to a group: sender key messages, distributions, one sealed message for many; saved records."""
 
-from collections.abc import Callable
-
+from fuzz.engine import read_by
 from mepassa.crypto.budget import WorkBudget
 from mepassa.crypto.messages import MessageType
 from mepassa.crypto.multi_recipient import decode_sent_message, encode_sent_message
@@ -40,22 +39,11 @@ SEEDS = [
     _MOVED.to_bytes(),
     decrypt(_READER, decode_sender_key_message(encrypt(_MOVED, b"x")[1]), WorkBudget(9))[0].to_bytes(),
 ]
-_READERS: list[Callable[[bytes], object]] = [
+target = read_by(
     lambda data: decrypt(_READER, decode_sender_key_message(data), WorkBudget(100)),
     lambda data: process_distribution(_READER, decode_sender_key_distribution_message(data)),
     decode_sent_message,
     lambda data: open_sealed(_BRUNO.own.key, data),
     SenderKeyRecord.from_bytes,
-]
-
-
-def target(data: bytes) -> str:
-    outcomes = []
-    for read in _READERS:
-        try:
-            read(data)
-        except (RemoteError, LocalError) as error:  # a damaged record of our own is a local error
-            outcomes.append(error.code)
-        else:
-            outcomes.append("value")
-    return "value" if "value" in outcomes else min(outcomes)
+    errors=(RemoteError, LocalError),  # a damaged record of our own is a local error
+)

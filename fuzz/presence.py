@@ -1,7 +1,6 @@
 """What strangers store in the DHT, and what a contact seals into it; and the addresses that it names."""
 
-from collections.abc import Callable
-
+from fuzz.engine import read_by
 from mepassa.model.errors import RemoteError
 from mepassa.p2p.addresses import parse_multiaddr
 from mepassa.p2p.presence import check_stored_presence, slot_key
@@ -27,22 +26,11 @@ SEEDS = [
     b"/ip4/192.0.2.7/tcp/4001/p2p/12D3KooWCSL1nq98jKeC1VUmcrXY6RbraubQcaMpFz3R2nj8Df73",
     b"/ip6/2001:db8::7/tcp/4001",
 ]
-_READERS: list[Callable[[bytes], object]] = [
+target = read_by(
     decode_presence_body,
     decode_presence_record,
     decode_stored_presence,
     lambda data: check_stored_presence(slot_key(bytes(32)), data, 1_790_000_000_000),
     lambda data: parse_multiaddr(data.decode("utf-8", "replace")),
-]
-
-
-def target(data: bytes) -> str:
-    outcomes = []
-    for read in _READERS:
-        try:
-            read(data)
-        except RemoteError as error:
-            outcomes.append(error.code)
-        else:
-            outcomes.append("value")
-    return "value" if "value" in outcomes else min(outcomes)
+    errors=RemoteError,
+)

@@ -14,19 +14,10 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from mepassa import client
+from web.dev.chromium import CHROMIUM_FLAGS
 
 Needs = Callable[[str, str], Path]
 
-CHROMIUM_FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 EXPECTED_NOISE = ("Failed to load resource", "WebSocket connection to")
 """Chromium reports refused requests and lost sockets as errors; the tests that provoke them look at the page instead."""
 

@@ -1,9 +1,8 @@
 """A command that fails because somebody cheats leaves its alarm behind, and takes a verification back."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import pytest
 
@@ -21,10 +20,10 @@ from mepassa.ports.mailbox import DepositOutcome, FetchedAccount, HomeAddress, R
 from mepassa.protocol import contacts, verification
 from mepassa.protocol.alarms import Alarm
 from mepassa.protocol.session import SessionRecord
-from mepassa.testing import LoopClock, ManualClock, SeededRng, World
+from mepassa.testing import LoopClock, SeededRng, World
 from mepassa.wire.card import card_to_link
 from tests.protocol.device_lists import alarms, next_list
-from tests.protocol.phones import Phone, befriend
+from tests.protocol.phones import Phone
 
 
 @dataclass
@@ -49,18 +48,14 @@ class LyingHome:
 
 
 @pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[Phone, Phone]]:
+def pair(pair: tuple[Phone, Phone]) -> tuple[Phone, Phone]:
     """Ana has verified Beto."""
-    clock = ManualClock()
-    ana, beto = (Phone(name, tmp_path / f"{name}.db", clock) for name in ("ana", "beto"))
-    befriend(ana, beto)
+    ana, beto = pair
     number = verification.number_of(ana.own, ana.contact(beto))
     ana.db.run_now(
         lambda tx: verification.verify(tx, contacts.require(tx, beto.account), number.digits, ana.now),
     )
-    yield ana, beto
-    for phone in (ana, beto):
-        phone.db.close()
+    return pair
 
 
 Story = Callable[[Messenger, Outbox], "object"]

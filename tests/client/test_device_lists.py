@@ -1,9 +1,8 @@
 """docs/protocol/identity.md, "Device list": when a list is fetched, how often, and what is told when it is held back."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 
@@ -16,33 +15,13 @@ from mepassa.model.errors import HomeUnreachableError, MepassaError, TokenRefuse
 from mepassa.model.ids import AccountId, Address
 from mepassa.protocol.account import local_identity, sender_certificate
 from mepassa.protocol.sealing import SignalPayload, seal_plaintext
-from mepassa.testing import ManualClock, SeededRng
+from mepassa.testing import SeededRng
 from tests.client.directory import Directory, play
 from tests.protocol.device_lists import alarms, become_second_device, next_list
 from tests.protocol.phones import STORED, Phone, befriend
 
 MakePhone = Callable[[str], Phone]
 HOUR_S = 3600.0
-
-
-@pytest.fixture
-def make_phone(tmp_path: Path) -> Iterator[MakePhone]:
-    clock, made = ManualClock(), list[Phone]()
-
-    def make(name: str) -> Phone:
-        made.append(Phone(name, tmp_path / f"{name}.db", clock))
-        return made[-1]
-
-    yield make
-    for phone in made:
-        phone.db.close()
-
-
-@pytest.fixture
-def pair(make_phone: MakePhone) -> tuple[Phone, Phone]:
-    ana, beto = make_phone("ana"), make_phone("beto")
-    befriend(ana, beto)
-    return ana, beto
 
 
 def list_of(reader: Phone, other: Phone) -> SignedDeviceList:

@@ -1,28 +1,15 @@
 """docs/protocol/identity.md, "Device list": the inbox holds an unlisted device's envelopes until its list has come."""
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from mepassa.client.device_lists import FETCH_EVERY_S
 from mepassa.client.inbox import MAX_HELD, Arrival, Inbox
 from mepassa.model.errors import UnlistedDeviceError
-from mepassa.testing import ManualClock
 from tests.client.directory import Directory, play
 from tests.protocol.device_lists import alarms, become_second_device, next_list
-from tests.protocol.phones import STORED, Phone, befriend
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[Phone, Phone]]:
-    clock = ManualClock()
-    ana, beto = (Phone(name, tmp_path / f"{name}.db", clock) for name in ("ana", "beto"))
-    befriend(ana, beto)
-    yield ana, beto
-    for phone in (ana, beto):
-        phone.db.close()
+from tests.protocol.phones import STORED, Phone
 
 
 def test_an_unlisted_device_is_opened_once_its_list_has_come(pair: tuple[Phone, Phone]) -> None:

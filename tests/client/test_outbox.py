@@ -1,7 +1,7 @@
 """The outbox offers each due row to the courier, keeps what was not brought, and waits behind nobody."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -19,8 +19,8 @@ from mepassa.ports.mailbox import DepositOutcome, FetchedAccount, HomeAddress, R
 from mepassa.ports.stores import Tx
 from mepassa.protocol import delivery
 from mepassa.storage import InlineDb
-from mepassa.testing import LoopClock, ManualClock, SeededRng, World
-from tests.protocol.phones import Phone, befriend
+from mepassa.testing import LoopClock, SeededRng, World
+from tests.protocol.phones import Phone
 
 T = TypeVar("T")
 
@@ -62,16 +62,6 @@ class MoodyHome:
 
     async def fetch_account(self, account: AccountId, token: bytes | None, *, prekeys: bool = True) -> FetchedAccount:
         raise HomeUnreachableError
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[tuple[Phone, Phone]]:
-    clock = ManualClock()
-    ana, beto = (Phone(name, tmp_path / f"{name}.db", clock) for name in ("ana", "beto"))
-    befriend(ana, beto)
-    yield ana, beto
-    for phone in (ana, beto):
-        phone.db.close()
 
 
 def play(

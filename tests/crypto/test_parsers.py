@@ -33,6 +33,7 @@ from mepassa.crypto.protobuf import (
 from mepassa.crypto.sealed_sender import decode_content, encode_content, open_sealed
 from mepassa.model.errors import DecryptionError, TooLargeError
 from mepassa.protocol.sealing import seal
+from tests.crypto.damage import damaged
 from tests.crypto.people import Person
 
 ANA, BRUNO = Person("ana"), Person("bruno")
@@ -64,11 +65,7 @@ ALL = pytest.mark.parametrize("name", PARSERS)
 @given(data=st.data())
 def test_random_and_mutated_bytes_are_a_value_or_a_decryption_error(name: str, data: st.DataObject) -> None:
     parse, sample = PARSERS[name]
-    mutated = bytearray(sample)
-    for _ in range(data.draw(st.integers(1, 3))):
-        mutated[data.draw(st.integers(0, len(mutated) - 1))] = data.draw(st.integers(0, 255))
-    cut = data.draw(st.integers(0, len(sample)))
-    for raw in (bytes(mutated), sample[:cut], sample + data.draw(st.binary(max_size=20)), data.draw(st.binary())):
+    for raw in data.draw(damaged(sample)):
         try:
             parse(raw)
         except DecryptionError:

@@ -49,6 +49,7 @@ from mepassa.crypto.sender_keys import (
 from mepassa.model.errors import DecryptionError, DuplicateMessageError
 from mepassa.model.ids import DistributionId
 from mepassa.testing.chance import SeededRng
+from tests.crypto.damage import damaged
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 RNG = SeededRng("sender keys")
@@ -429,11 +430,7 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], bytes]] = {
 @given(data=st.data())
 def test_random_and_mutated_bytes_are_a_value_or_a_decryption_error(name: str, data: st.DataObject) -> None:
     parse, sample = PARSERS[name]
-    mutated = bytearray(sample)
-    for _ in range(data.draw(st.integers(1, 3))):
-        mutated[data.draw(st.integers(0, len(mutated) - 1))] = data.draw(st.integers(0, 255))
-    cut = data.draw(st.integers(0, len(sample)))
-    for raw in (bytes(mutated), sample[:cut], sample + data.draw(st.binary(max_size=20)), data.draw(st.binary())):
+    for raw in data.draw(damaged(sample)):
         try:
             parse(raw)
         except DecryptionError:

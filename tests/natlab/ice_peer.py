@@ -16,17 +16,20 @@ import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
+from msgspec.structs import replace
+
 from mepassa.model.addresses import IpAddress, is_never_dialled, is_private
 from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.errors import MepassaError
-from mepassa.model.ids import AttemptId, Timestamp
+from mepassa.model.ids import Timestamp
 from mepassa.model.secret import SecretBytes
-from mepassa.model.signal import Signal, SignalKind
+from mepassa.model.signal import Signal
 from mepassa.ports.mailbox import TurnCredentials
 from mepassa.ports.transport import Link
 from mepassa.testing import START_MS, SeededRng
 from mepassa.transports.ice import IceAttempt, IceConfig, IceTransport, QuicCertificate
 from mepassa.wire.signal import decode_signal, encode_signal
+from tests.transports.ice_peers import signal_of
 from tests.transports.link_peers import Person
 
 
@@ -58,24 +61,6 @@ async def lines() -> AsyncIterator[dict[str, Any]]:
         yield json.loads(line)
 
 
-def signal_from(attempt: IceAttempt, certificate: QuicCertificate, rng: SeededRng) -> Signal:
-    local = attempt.local
-    return Signal(
-        kind=SignalKind.OFFER,
-        attempt_id=AttemptId(bytes(16)),
-        sent_at_ms=START_MS,
-        ice_ufrag=local.ufrag,
-        ice_password=local.password.expose().decode(),
-        candidates=local.lines,
-        nat_kind=local.nat_kind,
-        quic_certificate_sha256=certificate.sha256,
-        path_secret=rng.token(32),
-        relay_only=attempt.config.relay_only,
-        direct=attempt.config.direct,
-        relay=attempt.config.relay,
-    )
-
-
 class Device:
     def __init__(self, number: int, friend: int) -> None:
         self._me, self._friend = Person(number), Person(friend)
@@ -99,7 +84,7 @@ class Device:
         )
         config = IceConfig(servers, admit, order["direct"], order["relay"], order["relay_only"])
         self._attempt = await IceAttempt.gather(config, rng=self._rng)
-        self._signal = signal_from(self._attempt, self._certificate, self._rng)
+        self._signal = replace(signal_of(self._attempt, self._certificate), path_secret=self._rng.token(32))
         say(
             event="gathered",
             signal=encode_signal(self._signal).hex(),

@@ -7,7 +7,7 @@ nothing of it runs again, its file is reopened a second later by a new life.
 import asyncio
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.errors import MepassaError, TransientError
 from mepassa.model.status import MessageStatus
 from mepassa.ports.stores import InviteKind, MessageKind
-from tests.scenarios.household import Peer, copied, everyone_home
+from tests.scenarios.household import House, Peer, copied, everyone_home
 
 FEWEST_POINTS = 100
 STRIDE = int(os.environ.get("MEPASSA_STRIDE", "7"))
@@ -64,6 +64,21 @@ class Ending:
         )
 
 
+def steps_since(before: dict[str, int], house: House) -> dict[str, int]:
+    return {name: house.world.steps[name] - before[name] for name in ("ana", "beto")}
+
+
+def ending(house: House, ana: Peer, beto: Peer, steps: dict[str, int]) -> Ending:
+    return Ending(
+        steps=steps,
+        crashed=house.crashes,
+        shown=tuple(beto.inbox(ana)),
+        strange=tuple(kind for kind in beto.shown(ana) + ana.shown(beto) if kind is not MessageKind.TEXT),
+        statuses=tuple(ana.statuses(beto)),
+        left_over=len(ana.outbox()) + len(beto.outbox()),
+    )
+
+
 def story(
     template: Path, folder: Path, seed: int, crash: tuple[str, int] | None, *, inbox: type[Inbox] = Inbox
 ) -> Ending:
@@ -85,17 +100,9 @@ def story(
             await house.at_rest(within_s=900)
         except TimeoutError:
             pass
-        steps = {name: house.world.steps[name] - before[name] for name in ("ana", "beto")}
+        steps = steps_since(before, house)
         await asyncio.sleep(10)
-        return Ending(
-            steps=steps,
-            crashed=house.crashes,
-            shown=tuple(beto.inbox(ana)),
-            strange=tuple(kind for kind in beto.shown(ana) + ana.shown(beto) if kind is not MessageKind.TEXT),
-            statuses=tuple(ana.statuses(beto)),
-            left_over=len(ana.outbox()) + len(beto.outbox()),
-            answers=tuple(ana.inbox(beto)),
-        )
+        return replace(ending(house, ana, beto, steps), answers=tuple(ana.inbox(beto)))
 
     try:
         return house.run(scenario)
@@ -184,15 +191,7 @@ def first_contact(template: Path, folder: Path, seed: int, crash: tuple[str, int
             await house.at_rest(within_s=900)
         except TimeoutError:
             pass
-        steps = {name: house.world.steps[name] - before[name] for name in ("ana", "beto")}
-        return Ending(
-            steps=steps,
-            crashed=house.crashes,
-            shown=tuple(beto.inbox(ana)),
-            strange=tuple(kind for kind in beto.shown(ana) + ana.shown(beto) if kind is not MessageKind.TEXT),
-            statuses=tuple(ana.statuses(beto)),
-            left_over=len(ana.outbox()) + len(beto.outbox()),
-        )
+        return ending(house, ana, beto, steps_since(before, house))
 
     try:
         return house.run(scenario)

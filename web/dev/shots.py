@@ -12,16 +12,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-CHROMIUM_FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from web.dev.chromium import CHROMIUM_FLAGS
+
 WIDTHS = {360: 740, 768: 1024, 1280: 820}
 
 

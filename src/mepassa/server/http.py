@@ -40,7 +40,7 @@ _LOG.addFilter(_without_addresses)
 
 
 class WebSocketFrames:
-    """`ports.frames.FrameStream` over aiohttp's server WebSocket."""
+    """`ports.frames.FrameStream` over aiohttp's server WebSocket; its twin is in `transports/mailbox/sockets.py` (docs/decisions/0035)."""
 
     def __init__(self, socket: web.WebSocketResponse) -> None:
         self._socket = socket

@@ -4,17 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
 
 from mepassa.identity import home_document_message, verify_home
 from mepassa.model.device_list import SignedDeviceList
-from mepassa.model.errors import HomeUnreachableError, MalformedError, SignatureError
+from mepassa.model.errors import HomeUnreachableError, SignatureError
 from mepassa.model.keys import HomeKey, RootPublicKey
 from mepassa.ports.clock import Clock
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.rng import Rng
 from mepassa.transports.mailbox.channel import CONNECT_DEADLINE_S, Channel, greet
-from mepassa.transports.mailbox.errors import AccountUnknownError, error_of
+from mepassa.transports.mailbox.errors import AccountUnknownError, expect
 from mepassa.transports.mailbox.sockets import DialHome, WebSocketDialer
 from mepassa.transports.mailbox.work import solve
 from mepassa.wire.mailbox import (
@@ -37,8 +36,6 @@ from mepassa.wire.wellknown import (
     decode_well_known,
 )
 from mepassa.wire.work import WorkPurpose, work_subject
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +103,14 @@ async def recover(dial: DialHome, home: HomeAddress, recovery: Recovery, *, cloc
             answer = await channel.receive_one()
             if isinstance(answer, Refused) and answer.reason is Refusal.LOGIN:
                 raise AccountUnknownError
-            known = _expect(answer, Recoverable)
+            known = expect(answer, Recoverable)
             renewed = await recovery.renew(known.device_list)
             channel.send(Register(2, recovery.root_key, renewed))
-            _expect(await channel.receive_one(), Done)
+            expect(await channel.receive_one(), Done)
     except TimeoutError:
         raise HomeUnreachableError from None
     finally:
         await channel.close()
-
-
-def _expect(answer: MailboxToDevice, kind: type[T]) -> T:
-    if isinstance(answer, Refused):
-        raise error_of(answer)
-    if not isinstance(answer, kind):
-        raise MalformedError("The server answered something else.")
-    return answer
 
 
 def _offset_s(date: str | None, clock: Clock) -> float | None:
@@ -163,10 +152,4 @@ async def register(dial: DialHome, home: HomeAddress, registration: Registration
         raise HomeUnreachableError from None
     finally:
         await channel.close()
-    match answer:
-        case Done():
-            return
-        case Refused():
-            raise error_of(answer)
-        case _:
-            raise MalformedError("The server answered something else.")
+    expect(answer, Done)

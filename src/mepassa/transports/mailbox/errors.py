@@ -3,6 +3,8 @@
 RemoteError ── RegistrationRefusedError   LoginRefusedError   AccountUnknownError   WorkRefusedError
 """
 
+from typing import TypeVar
+
 from mepassa.model.envelope import MAX_REQUEST_ENVELOPE_BYTES
 from mepassa.model.errors import (
     BusyError,
@@ -10,6 +12,7 @@ from mepassa.model.errors import (
     DeviceListForkError,
     DeviceListStaleError,
     MailboxFullError,
+    MalformedError,
     MepassaError,
     RemoteError,
     SignatureError,
@@ -17,6 +20,8 @@ from mepassa.model.errors import (
     TooLargeError,
 )
 from mepassa.wire.mailbox import Refusal, Refused
+
+T = TypeVar("T")
 
 
 class RegistrationRefusedError(RemoteError):
@@ -62,3 +67,12 @@ def error_of(refused: Refused, size_bytes: int = 0) -> MepassaError:
             return DeviceListForkError()
         case Refusal.LIMIT:
             return ConflictError("The server keeps no more of these for one account.")
+
+
+def expect(answer: object, kind: type[T]) -> T:
+    """That answer, if it is one. Raises `error_of` a refusal, and `MalformedError` for anything else."""
+    if isinstance(answer, Refused):
+        raise error_of(answer)
+    if not isinstance(answer, kind):
+        raise MalformedError("The server answered something else.")
+    return answer

@@ -16,7 +16,7 @@ from mepassa.ports.clock import Clock
 from mepassa.ports.mailbox import HomeAddress, OwnHomeHandler, RunCounter, TokenRecord, TurnCredentials
 from mepassa.ports.rng import Rng
 from mepassa.transports.mailbox.channel import CONNECT_DEADLINE_S, Channel, Greeting, greet
-from mepassa.transports.mailbox.errors import LoginRefusedError, error_of
+from mepassa.transports.mailbox.errors import LoginRefusedError, error_of, expect
 from mepassa.transports.mailbox.sockets import DialHome
 from mepassa.wire.mailbox import (
     DELIVERY_WINDOW_BYTES,
@@ -135,13 +135,7 @@ class MailboxOwnHome:
         return self._channel
 
     async def _request(self, make: Callable[[int], MailboxToHome]) -> None:
-        match answer := await self._live().ask(make):
-            case Done():
-                return
-            case Refused():
-                raise error_of(answer)
-            case _:
-                raise MalformedError("The server answered something else.")
+        expect(await self._live().ask(make), Done)
 
     # --- the connection -------------------------------------------------------------------------------------------
 

@@ -143,7 +143,7 @@ class WebSocketDialer:
 
 
 class WebSocketFrames:
-    """`ports.frames.FrameStream` over aiohttp's client WebSocket."""
+    """`ports.frames.FrameStream` over aiohttp's client WebSocket; its twin is in `server/http.py` (docs/decisions/0035)."""
 
     def __init__(self, opened: "aiohttp.ClientWebSocketResponse[Any]") -> None:
         self._socket = opened
