@@ -20,6 +20,9 @@ PORTUGUESE = {
     "RegistrationRefusedError": "O servidor não aceitou o cadastro; peça um convite a quem cuida dele, ou confira o seu.",
     "LoginRefusedError": "O servidor não conhece este aparelho; talvez ele tenha sido removido da conta.",
     "StateRolledBackError": "Os dados deste computador são uma cópia antiga; as conversas estão sendo refeitas antes de enviar algo.",
+    "RolledBackAgainError": (
+        "O servidor diz de novo que estes dados são uma cópia antiga. Talvez outra cópia desta conta esteja rodando: pare uma."
+    ),
     "TextTooLongError": "O texto está vazio ou é comprido demais; encurte-o ou divida-o em dois.",
     "UnsupportedError": "Esta versão ainda não faz isso.",
     "NodeNotRunningError": "O MePassa não está rodando nesta pasta; inicie-o com `mepassa run`.",

@@ -124,5 +124,6 @@ class RunCounter(Protocol):
         """The home knows the later run `counter`: sessions are archived and prekeys replaced, in one commit.
 
         Returns the counter above the home's to log in with; nothing may be sent before this has returned.
+        Raises a `MepassaError`, and changes nothing, when the home says so without end; then there is no log-in.
         """
         ...
