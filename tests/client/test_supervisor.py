@@ -64,7 +64,9 @@ async def test_a_node_whose_addresses_cannot_be_bound_dials_all_the_same() -> No
     clock = SystemClock()
     ice = IceTransport(identity=ana, handler=Recorder(), certificate=QuicCertificate.make(clock.now_ms()))
     watch = NetworkWatch(allow_loopback=True)
-    transports = Transports(ice, HomeState(HOME), watch, make, rng=SeededRng(1), allow_loopback_paths=True)
+    transports = Transports(
+        ice, HomeState(HOME), watch, make, rng=SeededRng(1), allow_loopback_paths=True, private_home=True
+    )
     await transports.start()
     nobodys = OwnNetwork((IPv4Address("192.0.2.1"),), (), frozenset())
     assert not await transports.listen_anew(nobodys)

@@ -27,7 +27,7 @@ from mepassa.model.signal import Signal
 from mepassa.ports.mailbox import TurnCredentials
 from mepassa.ports.transport import Link
 from mepassa.testing import START_MS, SeededRng
-from mepassa.transports.ice import IceAttempt, IceConfig, IceTransport, QuicCertificate
+from mepassa.transports.ice import IceAttempt, IceConfig, IceTransport, QuicCertificate, ServerRules
 from mepassa.wire.signal import decode_signal, encode_signal
 from tests.transports.ice_peers import signal_of
 from tests.transports.link_peers import Person
@@ -35,6 +35,10 @@ from tests.transports.link_peers import Person
 
 def say(**event: object) -> None:
     print(json.dumps(event), flush=True)
+
+
+SERVERS = ServerRules("relay.lab.example", inside=False, loopback=False)
+"""The lab's relay is named by its address."""
 
 
 def admit(address: IpAddress) -> bool:
@@ -82,7 +86,7 @@ class Device:
             password=SecretBytes(order["password"].encode()),
             expires_at_ms=Timestamp(2**50),
         )
-        config = IceConfig(servers, admit, order["direct"], order["relay"], order["relay_only"])
+        config = IceConfig(servers, SERVERS, admit, order["direct"], order["relay"], order["relay_only"])
         self._attempt = await IceAttempt.gather(config, rng=self._rng)
         self._signal = replace(signal_of(self._attempt, self._certificate), path_secret=self._rng.token(32))
         say(

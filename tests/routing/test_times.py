@@ -19,6 +19,7 @@ from mepassa.routing import (
     times,
 )
 from mepassa.routing.policy import RULES, format_rules
+from mepassa.transports.ice.gathering import GATHER_CAP_S, RESOLVE_CAP_S, STRAGGLERS_S, TCP_CAP_S, TURN_TCP_AFTER_S
 from tests.routing.router import HOME_ADDRESS, Router, envelope, only, times_of
 
 RTT_S = 0.08
@@ -55,6 +56,17 @@ class TestGoals:
         (asked,) = times_of(SendSignal, router.wait(1))
         (ice,) = only(StartIce, router.tell(AnswerReceived(1, PeerSide(NatKind.SYMMETRIC))))
         assert asked + signalling_s() + ice.hold_relay_s + CONNECT_S + QUIC_S + RTT_S < 2.5
+
+    def test_where_udp_is_blocked_at_both_a_first_relayed_message_takes_no_longer(self) -> None:
+        """The offer leaves after the gathering: TURN over TCP, three round trips once UDP has had its chance."""
+        gather_s = TURN_TCP_AFTER_S + 3 * RTT_S + STRAGGLERS_S
+        router = Router(own_nat=NatKind.UDP_BLOCKED)
+        router.write()
+        (ice,) = only(StartIce, router.tell(AnswerReceived(1, PeerSide(NatKind.UDP_BLOCKED))))
+        assert 2 * gather_s + 2 * RTT_S + ice.hold_relay_s + CONNECT_S + QUIC_S + RTT_S < 2.5
+
+    def test_a_gathering_that_brings_nothing_ends_before_the_message_is_stored_anyway(self) -> None:
+        assert RESOLVE_CAP_S + max(GATHER_CAP_S, TCP_CAP_S) < times.INSURANCE_S
 
     def test_known_offline_is_stored_within_400_ms(self) -> None:
         for addresses, refused in (((), False), ((HOME_ADDRESS,), False), ((HOME_ADDRESS,), True)):

@@ -12,9 +12,10 @@ from mepassa.model.signal import Signal, SignalKind
 from mepassa.ports.mailbox import TurnCredentials
 from mepassa.testing import SeededRng
 from mepassa.testing.clock import START_MS
-from mepassa.transports.ice import IceAttempt, IceConfig, IcePath, QuicCertificate, RemoteSide
+from mepassa.transports.ice import IceAttempt, IceConfig, IcePath, QuicCertificate, RemoteSide, ServerRules
 
 LOOPBACK = ip_address("127.0.0.1")
+HERE = ServerRules.of("http://127.0.0.1", inside=True)
 
 
 def loopback_only(address: IpAddress) -> bool:
@@ -29,7 +30,7 @@ def config(
     relay: bool = True,
     relay_only: bool = False,
 ) -> IceConfig:
-    return IceConfig(servers, admit, direct, relay, relay_only, allow_loopback_paths=True)
+    return IceConfig(servers, HERE, admit, direct, relay, relay_only, allow_loopback_paths=True)
 
 
 def credentials(

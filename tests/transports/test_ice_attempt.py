@@ -5,6 +5,7 @@ import gc
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -18,7 +19,15 @@ from mepassa.ports.mailbox import TurnCredentials
 from mepassa.server.relay import RelayConfig, RelayRole
 from mepassa.testing import LineProcess, SeededRng
 from mepassa.testing.natlab import Coturn
-from mepassa.transports.ice import CandidateKind, IceAttempt, IceFailedError, RemoteSide, decode_candidate
+from mepassa.transports.ice import (
+    CandidateKind,
+    IceAttempt,
+    IceFailedError,
+    RemoteSide,
+    ServerRules,
+    decode_candidate,
+    gathering,
+)
 from mepassa.wire.stun import Message, MessageClass, Method, XorMappedAddress, decode_message, encode_message
 from tests.conftest import Needs
 from tests.transports.ice_peers import config, connect_two, credentials, gather_two, signal_of, two_paths
@@ -249,6 +258,29 @@ async def test_turn_over_tcp_is_used_where_udp_gets_no_answer(servers: TurnCrede
         assert CandidateKind.RELAY in kinds(one)
         await one.close()
         await other.close()
+
+
+async def test_servers_that_the_home_may_not_name_are_neither_looked_up_nor_asked(
+    servers: TurnCredentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The relay at 127.0.0.1 works, but this home is elsewhere; and another name is not given to the resolver."""
+    asked: list[str] = []
+
+    async def look_up(name: str) -> str:
+        asked.append(name)
+        return "127.0.0.1"
+
+    monkeypatch.setattr(gathering, "_look_up", look_up)
+    named = credentials(
+        (*servers.servers[:1], "turn:intranet.example:3478"),
+        ("stun:intranet.example:3478", "stun:casa.example:3478"),
+        (servers.username, servers.password.expose().decode()),
+    )
+    elsewhere = replace(config(named), server_rules=ServerRules.of("https://casa.example", inside=False))
+    attempt = await IceAttempt.gather(elsewhere, rng=SeededRng(33))
+    assert kinds(attempt) == {CandidateKind.HOST}
+    assert asked == ["casa.example"], "and what that name stands for is not admitted either"
+    await attempt.close()
 
 
 async def test_without_relay_allowed_none_is_allocated(servers: TurnCredentials) -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mepassa.model.addresses import parse_ip
 from mepassa.model.errors import MalformedError
 from mepassa.model.ids import AccountId, Address, AttemptId, Timestamp
 from mepassa.model.route import NatKind
@@ -19,7 +20,7 @@ from mepassa.transports.ice import (
     is_controlling,
 )
 from mepassa.transports.ice.nat import RELAY_HOLD_S, UNLIKELY_HOLD_S, classify_nat, relay_hold_s
-from mepassa.transports.ice.servers import StunServer, TurnServer, decode_stun_uri, decode_turn_uri, usable
+from mepassa.transports.ice.servers import ServerRules, StunServer, TurnServer, decode_stun_uri, decode_turn_uri, usable
 
 HOST = "a1 1 udp 2130706431 203.0.113.2 50000 typ host"
 SRFLX = "b2 1 udp 1694498815 203.0.113.6 50001 typ srflx raddr 0.0.0.0 rport 9"
@@ -220,3 +221,39 @@ def test_the_nat_kind_follows_from_what_two_ports_saw(
 def test_a_relay_waits_only_where_direct_can_work(own: NatKind, remote: NatKind, direct: bool, hold_s: float) -> None:
     assert relay_hold_s(own, remote, direct=direct) == hold_s
     assert relay_hold_s(remote, own, direct=direct) == hold_s
+
+
+AT_NAME = ServerRules.of("https://Casa.Example:8443", inside=False)
+AT_LAN = ServerRules.of("http://192.168.1.9:8080", inside=True)
+AT_LAN_BY_NAME = ServerRules.of("https://casa.example", inside=True)
+HERE = ServerRules.of("http://127.0.0.1:8080", inside=True)
+
+
+@pytest.mark.parametrize(
+    ("rules", "name", "admitted"),
+    [(AT_NAME, "casa.example", True), (AT_NAME, "CASA.example", True), (AT_NAME, "router.casa.example", False),
+     (AT_NAME, "stun.example", False), (AT_LAN, "casa.example", False), (HERE, "localhost", False)],
+)  # fmt: skip
+def test_a_home_names_its_own_host_and_no_other(rules: ServerRules, name: str, admitted: bool) -> None:
+    assert rules.admits_name(name) is admitted
+
+
+@pytest.mark.parametrize(
+    ("address", "admitting"),
+    [
+        ("203.0.113.9", {AT_NAME, AT_LAN, AT_LAN_BY_NAME, HERE}),
+        ("2001:db8::9", {AT_NAME, AT_LAN, AT_LAN_BY_NAME, HERE}),
+        ("192.168.1.9", {AT_LAN, AT_LAN_BY_NAME, HERE}),
+        ("100.64.0.1", {AT_LAN, AT_LAN_BY_NAME, HERE}),
+        ("127.0.0.1", {HERE}),
+        ("::1", {HERE}),
+        ("169.254.169.254", set()),
+        ("224.0.0.1", set()),
+        ("0.0.0.0", set()),
+        ("fe80::1", set()),
+        ("::ffff:169.254.169.254", set()),
+        ("64:ff9b::c0a8:109", set()),
+    ],
+)
+def test_a_home_sends_nobody_into_a_network_that_it_is_not_in(address: str, admitting: set[ServerRules]) -> None:
+    assert {rules for rules in (AT_NAME, AT_LAN, AT_LAN_BY_NAME, HERE) if rules.admits(parse_ip(address))} == admitting

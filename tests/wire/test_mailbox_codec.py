@@ -22,7 +22,7 @@ from mepassa.wire.wellknown import (
     encode_signed_well_known,
     encode_well_known,
 )
-from mepassa.wire.work import WorkPurpose, solve_work, verify_work, work_subject
+from mepassa.wire.work import WorkPurpose, search_work, verify_work, work_subject
 
 ADDRESS = Address(AccountId(bytes(range(16))), 3)
 LIST = SignedDeviceList(b"list", bytes(64))
@@ -209,7 +209,9 @@ def test_random_and_mutated_well_known_documents_give_a_value_or_malformed(data:
 
 def test_work_is_worth_something_only_where_it_was_done_for() -> None:
     nonce, subject = bytes(32), work_subject(b"envelope")
-    solution = solve_work(nonce, WorkPurpose.DEPOSIT, subject, 12)
+    solution = search_work(nonce, WorkPurpose.DEPOSIT, subject, 12, range(2**16))
+    assert solution is not None
+    assert search_work(nonce, WorkPurpose.DEPOSIT, subject, 12, range(solution)) is None
     assert verify_work(nonce, WorkPurpose.DEPOSIT, subject, 12, solution)
     assert not verify_work(b"\x01" * 32, WorkPurpose.DEPOSIT, subject, 12, solution)
     assert not verify_work(nonce, WorkPurpose.FETCH, subject, 12, solution)
@@ -218,5 +220,5 @@ def test_work_is_worth_something_only_where_it_was_done_for() -> None:
 
 
 def test_no_bits_ask_for_no_work() -> None:
-    assert solve_work(bytes(32), WorkPurpose.FETCH, bytes(32), 0) == 0
+    assert search_work(bytes(32), WorkPurpose.FETCH, bytes(32), 0, range(1)) == 0
     assert verify_work(bytes(32), WorkPurpose.FETCH, bytes(32), 0, 12345)

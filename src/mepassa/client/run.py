@@ -9,7 +9,6 @@ from mepassa.ports.stores import Tx
 from mepassa.protocol.account import begin_run, roll_forward, run_counter
 from mepassa.protocol.own_prekeys import stock_up
 
-
 AGAIN_AFTER_S = 3600.0
 """One roll-back an hour within one run. The first puts this run above all that the home has seen, so an honest home says it
 again only when a second copy of the account runs too; each costs every session and 200 prekeys."""

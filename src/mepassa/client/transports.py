@@ -16,7 +16,7 @@ from mepassa.model.signal import Signal
 from mepassa.ports.rng import Rng
 from mepassa.ports.transport import Link
 from mepassa.routing import admit_ip
-from mepassa.transports.ice import IceAttempt, IceConfig, IceTransport
+from mepassa.transports.ice import IceAttempt, IceConfig, IceTransport, ServerRules
 from mepassa.transports.libp2p import Libp2pTransport, ListenError, ListenFacts
 
 log = logging.getLogger("mepassa.transports")
@@ -37,7 +37,10 @@ class Transports:
         *,
         rng: Rng,
         allow_loopback_paths: bool,
+        private_home: bool,
     ) -> None:
+        """`private_home`: the own home is at a private address, and so may its relay be."""
+        self._server_rules = ServerRules.of(home.address.url, inside=private_home)
         self._ice, self._home, self._network, self._make_libp2p = ice, home, network, make_libp2p
         self._rng, self._allow_loopback_paths = rng, allow_loopback_paths
         self._libp2p = make_libp2p(network.own)
@@ -93,6 +96,7 @@ class Transports:
     async def gather(self, allowed: Allowed) -> Agent:
         config = IceConfig(
             servers=self._home.turn,
+            server_rules=self._server_rules,
             admit=self._admit,
             direct=allowed.direct,
             relay=allowed.relay,

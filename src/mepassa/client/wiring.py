@@ -197,7 +197,10 @@ async def open_routes(ground: Ground, rooms: Rooms, cleanup: AsyncExitStack) -> 
         )
 
     ice = IceTransport(identity=identity, handler=paths, certificate=QuicCertificate.make(ground.clock.now_ms()))
-    transports = Transports(ice, rooms.home, network, make_libp2p, rng=ground.rng, allow_loopback_paths=loopback)
+    transports = Transports(
+        ice, rooms.home, network, make_libp2p,
+        rng=ground.rng, allow_loopback_paths=loopback, private_home=ground.private_homes,
+    )  # fmt: skip
     await transports.start()
     cleanup.push_async_callback(transports.stop)
     presence = PresenceService(

@@ -21,7 +21,8 @@ SILENT_PATH_CLOSE_S = 10.0
 """A path that owed an acknowledgement and gave no sign of life this long is closed."""
 
 GATHER_BUDGET_S = 0.2
-"""An offer leaves with the candidates that are there by then: one round trip to a STUN server."""
+"""What gathering takes before an offer leaves: one round trip to a STUN server, two to a relay. Where UDP is blocked it is
+longer (`transports.ice.gathering`), which the goals still bear: `tests/routing/test_times.py` adds it up."""
 
 BACKOFF_BASE_S = 2.0
 BACKOFF_CAP_S = 300.0

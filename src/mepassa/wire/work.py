@@ -31,13 +31,12 @@ def verify_work(home_nonce: bytes, purpose: WorkPurpose, subject: bytes, bits: i
     return int.from_bytes(digest) >> (256 - bits) == 0 if bits else True
 
 
-def solve_work(home_nonce: bytes, purpose: WorkPurpose, subject: bytes, bits: int) -> int:
-    """The smallest solution; about 2^bits hashes, a microsecond each: call it off the event loop."""
+def search_work(home_nonce: bytes, purpose: WorkPurpose, subject: bytes, bits: int, tries: range) -> int | None:
+    """The first solution in `tries`; one is found in about 2^bits, a microsecond each."""
     state = hashlib.sha256(_prefix(home_nonce, purpose, subject))
-    solution = 0
-    while True:
+    for solution in tries:
         attempt = state.copy()
         attempt.update(solution.to_bytes(8))
         if not bits or int.from_bytes(attempt.digest()) >> (256 - bits) == 0:
             return solution
-        solution += 1
+    return None

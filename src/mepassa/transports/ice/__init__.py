@@ -13,6 +13,7 @@ from mepassa.transports.ice.certificate import QuicCertificate
 from mepassa.transports.ice.errors import IceFailedError
 from mepassa.transports.ice.path import IceFacts, IcePath
 from mepassa.transports.ice.quic import QuicSession
+from mepassa.transports.ice.servers import ServerRules
 from mepassa.transports.ice.transport import IceTransport, link_binding
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "QuicCertificate",
     "QuicSession",
     "RemoteSide",
+    "ServerRules",
     "decode_candidate",
     "encode_candidate",
     "is_controlling",

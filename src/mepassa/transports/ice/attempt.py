@@ -23,6 +23,7 @@ from mepassa.transports.ice.errors import IceFailedError
 from mepassa.transports.ice.gathering import Gathered, gather
 from mepassa.transports.ice.nat import relay_hold_s
 from mepassa.transports.ice.path import IcePath, describe_pair
+from mepassa.transports.ice.servers import ServerRules
 from mepassa.transports.ice.turn_client import KEEP_MAPPING_S, binding_indication
 
 CONNECT_DEADLINE_S = 10.0
@@ -36,10 +37,11 @@ AdmitAddress = Callable[[IpAddress], bool]
 class IceConfig:
     """`servers`: STUN and TURN of our own home, None while there is none. `direct`, `relay`: whether this side takes
     paths of that kind at all now. `relay_only` (hide_my_ip): no host or srflx candidate is gathered or offered.
-    `allow_loopback_paths`: offer 127.0.0.1 too (demo and tests).
+    `allow_loopback_paths`: offer 127.0.0.1 too (demo and tests). `server_rules`: which of the servers may be asked.
     """
 
     servers: TurnCredentials | None
+    server_rules: ServerRules
     admit: AdmitAddress
     direct: bool = True
     relay: bool = True
@@ -79,7 +81,7 @@ class IceAttempt:
 
     @classmethod
     async def gather(cls, config: IceConfig, *, rng: Rng) -> Self:
-        """Normally as long as one round trip to the home's relay; at most 1.5 s, 3 s where only TCP gets through.
+        """Normally as long as one round trip to the home's relay; at most 1.5 s, 2 s where only TCP gets through.
 
         Never raises for what the network does: without any candidate `local.lines` is empty.
         """
@@ -92,6 +94,7 @@ class IceAttempt:
         gathered = await gather(
             connection,
             config.servers,
+            config.server_rules,
             hosts=hosts,
             relay=config.relay,
             allow_loopback=config.allow_loopback_paths,

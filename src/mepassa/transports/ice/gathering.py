@@ -19,16 +19,26 @@ from mepassa.model.route import NatKind
 from mepassa.ports.mailbox import TurnCredentials
 from mepassa.transports.ice.connection import CheckedProtocol, StagedConnection
 from mepassa.transports.ice.nat import Endpoint, classify_nat
-from mepassa.transports.ice.servers import StunServer, TurnServer, decode_stun_uri, decode_turn_uri, usable
+from mepassa.transports.ice.servers import (
+    ServerRules,
+    StunServer,
+    TurnServer,
+    decode_stun_uri,
+    decode_turn_uri,
+    usable,
+)
 from mepassa.transports.ice.sockets import open_udp
 from mepassa.transports.ice.turn_client import MALFORMED, relay_candidate
 
 GATHER_CAP_S = 1.5
 """Seconds after which what has come is used. Two STUN transmissions and their answers fit (0 and 0.5 s)."""
-TURN_TCP_AFTER_S = 0.9
-"""Seconds without an answer from TURN over UDP before TCP is tried: UDP is then very likely blocked."""
-TCP_CAP_S = 3.0
-"""Where only TCP can work, the connection, the challenge and the allocation (three round trips) get this long in all."""
+TURN_TCP_AFTER_S = 0.3
+"""Seconds without any answer over UDP before TURN over TCP is tried beside it. Where UDP works its two round trips are over
+before TCP's three; where it is blocked nobody should wait longer, since the offer leaves after the gathering…"""
+TURN_TCP_ANYWAY_S = 0.9
+"""…and this long where a STUN port has answered, so that UDP works and only a datagram to TURN was lost."""
+TCP_CAP_S = 2.0
+"""Where only TCP can work, the connection, the challenge and the allocation (three round trips) get until then."""
 STRAGGLERS_S = 0.1
 """Once a relay and a mapped address are there, others (further interfaces that lead nowhere) get this much longer."""
 MAX_HOST_SOCKETS = 8
@@ -57,16 +67,17 @@ class Gathered:
 async def gather(
     connection: StagedConnection,
     servers: TurnCredentials | None,
+    rules: ServerRules,
     *,
     hosts: bool,
     relay: bool,
     allow_loopback: bool,
 ) -> Gathered:
-    """`hosts`: offer own addresses (host and srflx) at all; `relay`: allocate at the home's relay.
+    """`rules`: which of the servers may be asked. `hosts`: offer own addresses (host and srflx) at all; `relay`: allocate at the home's relay.
 
     Does not raise for what the network does; every socket opened is in the result or closed.
     """
-    work = _Gathering(connection, servers, allow_loopback)
+    work = _Gathering(connection, servers, rules, allow_loopback)
     try:
         return await work.run(hosts=hosts, relay=relay)
     except BaseException:
@@ -76,10 +87,16 @@ async def gather(
 
 
 class _Gathering:
-    def __init__(self, connection: StagedConnection, servers: TurnCredentials | None, allow_loopback: bool) -> None:
+    def __init__(
+        self,
+        connection: StagedConnection,
+        servers: TurnCredentials | None,
+        rules: ServerRules,
+        allow_loopback: bool,
+    ) -> None:
         self.result = Gathered()
         self._connection, self._allow_loopback = connection, allow_loopback
-        self._credentials = servers
+        self._credentials, self._rules = servers, rules
         self._stun = usable(decode_stun_uri, servers.stun_servers if servers else ())[:2]
         self._turn = usable(decode_turn_uri, servers.servers if servers else ())
         self._answers: dict[Endpoint, list[Endpoint | None]] = {}
@@ -88,7 +105,7 @@ class _Gathering:
         self._addresses: dict[str, str] = {}
 
     async def run(self, *, hosts: bool, relay: bool) -> Gathered:
-        self._addresses = await _resolve({s.host for s in self._stun} | {t.host for t in self._turn})
+        self._addresses = await _resolve({s.host for s in self._stun} | {t.host for t in self._turn}, self._rules)
         if hosts:
             await self._open_hosts()
         tasks = [
@@ -192,7 +209,7 @@ class _Gathering:
     # relay
 
     async def _allocate(self) -> None:
-        """TURN over UDP; over TCP when UDP has failed or kept silent for `TURN_TCP_AFTER_S`. The first wins."""
+        """TURN over UDP; over TCP when UDP has failed or kept silent for a while. The first wins."""
         over_udp = next((server for server in self._turn if server.transport == "udp"), None)
         over_tcp = next((server for server in self._turn if server.transport == "tcp"), None)
         first = asyncio.create_task(self._allocate_at(over_udp)) if over_udp else None
@@ -200,6 +217,8 @@ class _Gathering:
         try:
             if first:
                 await asyncio.wait({first}, timeout=TURN_TCP_AFTER_S if over_tcp else None)
+                if over_tcp and not first.done() and self._udp_works():
+                    await asyncio.wait({first}, timeout=TURN_TCP_ANYWAY_S - TURN_TCP_AFTER_S)
             if over_tcp and not (first and first.done() and first.result()):
                 tasks.add(asyncio.create_task(self._allocate_at(over_tcp)))
             pending = set(tasks)
@@ -209,6 +228,9 @@ class _Gathering:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _udp_works(self) -> bool:
+        return any(seen is not None for answers in self._answers.values() for seen in answers)
 
     async def _allocate_at(self, server: TurnServer) -> bool:
         credentials = self._credentials
@@ -247,15 +269,19 @@ def _candidate(kind: str, host: str, port: int, base: str, rank: int) -> Candida
     )
 
 
-async def _resolve(hosts: set[str]) -> dict[str, str]:
-    """host -> address as text: literals as they are, names by the system's resolver, within `RESOLVE_CAP_S`."""
+async def _resolve(hosts: set[str], rules: ServerRules) -> dict[str, str]:
+    """host -> address as text: literals as they are, the home's name by the system's resolver, within `RESOLVE_CAP_S`.
+
+    What the rules do not admit is left out, a name before anybody is asked for it.
+    """
     found: dict[str, str] = {}
     names: set[str] = set()
     for host in hosts:
         try:
             found[host] = str(parse_ip(host))
         except MalformedError:
-            names.add(host)
+            if rules.admits_name(host):
+                names.add(host)
     if names:
         tasks = {name: asyncio.create_task(_look_up(name)) for name in names}
         done, pending = await asyncio.wait(tasks.values(), timeout=RESOLVE_CAP_S)
@@ -263,7 +289,7 @@ async def _resolve(hosts: set[str]) -> dict[str, str]:
             task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
         found |= {name: task.result() for name, task in tasks.items() if task in done and not task.exception()}
-    return found
+    return {host: address for host, address in found.items() if rules.admits(parse_ip(address))}
 
 
 async def _look_up(name: str) -> str:

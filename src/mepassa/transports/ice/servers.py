@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from mepassa.model.addresses import IpAddress, is_never_dialled, is_private
 from mepassa.model.errors import MalformedError
+from mepassa.model.home_url import parse_home_url
 
 MAX_SERVERS = 4
 """URIs of one kind that are looked at; a home needs two STUN ports and TURN over UDP and TCP."""
@@ -36,6 +38,32 @@ class TurnServer:
     def name(self) -> str:
         """host:port, as the route record names a relay."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerRules:
+    """Which hosts our own home may send us to for STUN and TURN: itself by name, and literal addresses.
+
+    It must not make this device look up other names, nor speak to the network around it or to this machine unless the
+    home is there itself. `inside`: the home is at a private address; `loopback`: on this machine.
+    """
+
+    home_host: str
+    inside: bool
+    loopback: bool
+
+    @classmethod
+    def of(cls, home_url: str, *, inside: bool) -> "ServerRules":
+        url = parse_home_url(home_url)
+        return cls(url.host, inside, url.is_loopback)
+
+    def admits_name(self, name: str) -> bool:
+        return name.lower() == self.home_host
+
+    def admits(self, address: IpAddress) -> bool:
+        if is_never_dialled(address, allow_loopback=self.loopback):
+            return False
+        return self.inside or not is_private(address)
 
 
 def decode_stun_uri(uri: str) -> StunServer:
