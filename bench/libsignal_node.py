@@ -38,7 +38,7 @@ def beside(figures: Iterable[Figure]) -> Iterator[Figure]:
         except NpmFailed as error:
             print(f"no rival: {error}", file=sys.stderr)
             rival = None
-        stack.enter_context(_one_core())
+        stack.enter_context(one_core())
         for figure in figures:
             if rival is None or figure.figure not in FIGURES:
                 yield figure
@@ -48,7 +48,7 @@ def beside(figures: Iterable[Figure]) -> Iterator[Figure]:
 
 
 @contextlib.contextmanager
-def _one_core() -> Iterator[None]:
+def one_core() -> Iterator[None]:
     """For us and, since children inherit it, for Node. Nothing where the system knows no affinity."""
     if not hasattr(os, "sched_setaffinity"):
         yield
@@ -66,7 +66,7 @@ def _started() -> Iterator["subprocess.Popen[str]"]:
     package = FOLDER / "node_modules" / NEWEST / "dist" / "index.js"
     program = Path(__file__).with_suffix(".mjs")
     with (
-        _one_core(),
+        one_core(),
         subprocess.Popen(
             [str(node_folder() / "node"), str(program), package.as_uri()],
             stdin=subprocess.PIPE,
