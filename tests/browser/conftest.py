@@ -90,6 +90,7 @@ def open_url(chromium: Browser) -> Iterator[OpenPage]:
             troubles.append(message.text)
 
     def open_at(url: str, *, width: int = 1280, height: int = 820, theme: Any = "light", **options: Any) -> Page:
+        options.setdefault("locale", "pt-BR")
         context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=theme, **options)
         contexts.append(context)
         page = context.new_page()

@@ -43,6 +43,41 @@ def press(*names: str) -> Act:
     return act
 
 
+TOO_SMALL = """
+() => {
+  const front = document.querySelector("dialog[open], [popover][role=dialog]:popover-open") ?? document;
+  const small = [];
+  for (const one of front.querySelectorAll("a.row, button:not([data-journey]), label:has(input), summary, textarea, select")) {
+    if (one.disabled || !one.checkVisibility()) continue;
+    one.scrollIntoView({ block: "center", inline: "center" });
+    const box = one.getBoundingClientRect();
+    const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+    // How far one may miss the middle, in both directions together.
+    const reach = (dx, dy) => {
+      let far = 0;
+      while (far < 44 && one.contains(document.elementFromPoint(x + dx * (far + 1), y + dy * (far + 1)))) far += 1;
+      return far;
+    };
+    const [wide, high] = [reach(-1, 0) + reach(1, 0) + 1, reach(0, -1) + reach(0, 1) + 1];
+    if (Math.min(wide, high) < 43) small.push(`${wide}x${high} ${one.outerHTML.slice(0, 160)}`);
+  }
+  return small;
+}
+"""
+"""What is smaller to a finger than 44 px, give or take the pixel that is cut. Links within a text and the route's badge,
+which lies in a bubble as high as its line, stand too close to be so large (WCAG 2.5.8 excepts what is in a line)."""
+
+
+def blocked(page: Page) -> None:
+    page.locator("summary").click()
+    press("@Promo")(page)
+
+
+def too_long(page: Page) -> None:
+    press("@Marina")(page)
+    page.get_by_label("Mensagem para").fill("a" * 3_000)
+
+
 STATES: dict[str, tuple[str, Act]] = {
     "first run": ("first", press()),
     "list": ("daily", press()),
@@ -53,6 +88,11 @@ STATES: dict[str, tuple[str, Act]] = {
     "add": ("daily", press("Nova conversa")),
     "invite": ("daily", press("Convidar", "Criar link")),
     "settings": ("trouble", press("Ajustes")),
+    "found nobody": ("daily", lambda page: page.get_by_label("Buscar pelo nome").fill("Zuleide")),
+    "undo": ("daily", press("Pedidos", "@", "Recusar")),
+    "block?": ("daily", press("@Caio", "Detalhes", "Bloquear")),
+    "blocked": ("daily", blocked),
+    "too long": ("daily", too_long),
     "trouble": ("trouble", press("@Otto")),
     "hostile": ("odd", press("@")),
 }
@@ -66,12 +106,14 @@ LOOKED_AT = [(state, 360) for state in STATES] + [
 
 @pytest.mark.slow
 @pytest.mark.parametrize("state, width", LOOKED_AT)
-def test_axe_finds_nothing_in_either_theme(open_page: OpenPage, state: str, width: int) -> None:
+def test_axe_and_a_finger_find_nothing_in_either_theme(open_page: OpenPage, state: str, width: int) -> None:
     """The second theme differs in nothing but colour, so it is looked at for contrast alone."""
     scenario, reach = STATES[state]
     page = open_page(scenario, width=width, height=800, theme="light")
     reach(page)
     found = violations(page)
+    if width == 360:
+        found += [f"small: {one}" for one in page.evaluate(TOO_SMALL)]
     page.emulate_media(color_scheme="dark")
     found += [f"dark: {line}" for line in violations(page, "color-contrast")]
     assert not found, "\n".join(found)
@@ -167,17 +209,6 @@ def test_below_760_pixels_there_is_one_column_with_a_way_back(open_page: OpenPag
     page.locator("a.row", has_text="Caio").click()
     page.get_by_role("button", name="Voltar").click()
     expect(page.locator("a.row", has_text="Bia")).to_be_visible()
-
-
-def test_what_is_touched_is_large_enough(open_page: OpenPage) -> None:
-    page = open_page(width=360, height=740)
-    page.locator("a.row", has_text="Bia").click()
-    page.get_by_label("Mensagem para Bia").wait_for()
-    sizes = page.locator("header .round, form .send, textarea").evaluate_all(
-        "all => all.map(one => Math.min(one.offsetWidth, one.offsetHeight))"
-    )
-    assert sizes
-    assert all(size >= 44 for size in sizes), sizes
 
 
 def test_nothing_moves_when_less_motion_is_wanted(open_page: OpenPage) -> None:

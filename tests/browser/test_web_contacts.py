@@ -1,12 +1,33 @@
 """Contacts: links, codes, requests, policies, blocking."""
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import Page, expect
 
+from web.dev.scenarios import made_id
+
 OpenPage = Callable[..., Page]
+
+
+def wave_away(page: Page, text: str) -> None:
+    """Closes a notice: what it says is done now."""
+    page.locator(".notice", has_text=text).get_by_role("button", name="Fechar").click()
+
+
+def state_of(recorded: Any, name: str) -> str:
+    return str(next(chat for chat in recorded.ask("/api/v1/chats") if chat["name"] == name)["state"])
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Waits for the recorded node to have heard."""
+    for _ in range(100):
+        if holds():
+            return
+        time.sleep(0.1)
+    raise AssertionError("the node has not heard of it")
 
 
 def test_the_first_run_offers_the_two_ways_to_meet(open_page: OpenPage) -> None:
@@ -32,9 +53,14 @@ def test_a_link_is_made_copied_and_cancelled_even_after_a_reload(open_page: Open
     expect(page.get_by_text("Links criados antes")).to_be_visible()
     assert link not in page.evaluate("JSON.stringify({...localStorage, ...sessionStorage})")
     page.get_by_role("button", name="Cancelar este link").click()
-    expect(page.get_by_text("Link cancelado")).to_be_visible()
     expect(page.get_by_text("Links criados antes")).to_have_count(0)
-    assert recorded.ask("/dev/requests")[-1].startswith("DELETE /api/v1/invites/")
+    page.get_by_role("button", name="Desfazer").click()
+    expect(page.get_by_text("Links criados antes")).to_be_visible()
+    assert not [one for one in recorded.ask("/dev/requests") if one.startswith("DELETE")]
+    page.get_by_role("button", name="Cancelar este link").click()
+    wave_away(page, "Link cancelado")
+    expect(page.get_by_text("Links criados antes")).to_have_count(0)
+    until(lambda: recorded.ask("/dev/requests")[-1].startswith("DELETE /api/v1/invites/"))
 
 
 def test_a_code_on_the_screen_is_drawn_and_counts_down(open_page: OpenPage) -> None:
@@ -94,9 +120,52 @@ def test_a_refused_request_goes_away_quietly(open_page: OpenPage, recorded: Any)
     page.get_by_role("button", name=re.compile("^Pedidos")).click()
     page.locator("a.row", has_text="Tomás Lima").click()
     page.get_by_role("button", name="Recusar").click()
-    expect(page.get_by_text("Nenhum pedido agora.")).to_be_visible()
-    tomas = next(chat for chat in recorded.ask("/api/v1/chats") if chat["name"] == "Tomás Lima")
-    assert tomas["state"] == "blocked"
+    expect(page.get_by_text("Nenhum pedido agora.").first).to_be_visible()
+    wave_away(page, "Pedido recusado")
+    until(lambda: state_of(recorded, "Tomás Lima") == "blocked")
+
+
+def test_a_refusal_can_be_taken_back_for_a_moment(open_page: OpenPage, recorded: Any) -> None:
+    page = open_page()
+    page.get_by_role("button", name=re.compile("^Pedidos")).click()
+    page.locator("a.row", has_text="Tomás Lima").click()
+    page.get_by_role("button", name="Recusar").click()
+    expect(page.locator("a.row")).to_have_count(0)
+    page.get_by_role("button", name="Desfazer").click()
+    expect(page.get_by_role("button", name="Aceitar")).to_be_visible()
+    assert state_of(recorded, "Tomás Lima") == "request"
+    assert not [one for one in recorded.ask("/dev/requests") if one.endswith("/block")]
+
+    page.get_by_role("button", name="Recusar").click()
+    page.keyboard.press("Control+Z")
+    expect(page.get_by_role("button", name="Aceitar")).to_be_visible()
+    assert state_of(recorded, "Tomás Lima") == "request"
+
+
+def test_what_was_decided_is_done_when_the_page_goes(open_page: OpenPage, recorded: Any) -> None:
+    page = open_page()
+    page.get_by_role("button", name=re.compile("^Pedidos")).click()
+    page.locator("a.row", has_text="Tomás Lima").click()
+    page.get_by_role("button", name="Recusar").click()
+    expect(page.get_by_text("Pedido recusado.")).to_be_visible()
+    page.goto("about:blank")
+    until(lambda: state_of(recorded, "Tomás Lima") == "blocked")
+
+
+def test_a_block_that_the_node_refuses_is_taken_back_and_said(open_page: OpenPage, recorded: Any) -> None:
+    page = open_page()
+    page.locator("a.row", has_text="Caio").click()
+    page.get_by_role("button", name="Detalhes da conversa", exact=True).click()
+    page.get_by_role("button", name="Bloquear Caio Mendes").click()
+    expect(page.get_by_role("button", name="Cancelar")).to_be_focused()
+    page.get_by_role("button", name="Bloquear", exact=True).click()
+    recorded.ask("/dev/fail", {"method": "POST", "code": "DiskFullError", "status": 507})
+    # News about the person in the meantime does not show them again.
+    recorded.ask("/dev/event", {"type": "path", "chat_id": made_id("chat", "Caio Mendes"), "path": None})
+    expect(page.get_by_label("Mensagem para")).to_have_count(0)
+    wave_away(page, "Pessoa bloqueada")
+    expect(page.get_by_text("O disco está cheio")).to_be_visible()
+    expect(page.get_by_label("Mensagem para Caio")).to_be_visible()
 
 
 def test_a_policy_is_chosen_in_words_and_goes_back_when_it_is_refused(open_page: OpenPage, recorded: Any) -> None:

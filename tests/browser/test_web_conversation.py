@@ -73,6 +73,7 @@ def test_a_node_that_went_away_gets_the_message_once_when_it_is_back(open_page: 
     write(page, "Ainda aí?")
     expect(page.locator(".bubble", has_text="Ainda aí?").get_by_text("saindo")).to_be_attached()
     recorded.ask("/dev/drop", {"away": False})
+    page.get_by_role("button", name="Tentar agora").click()
     expect(page.locator(".bubble.mine", has_text="Ainda aí?").locator("[data-journey]")).to_have_attribute(
         "aria-label", re.compile("entregue")
     )

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 from playwright.sync_api import Page, expect
 
-from web.dev.scenarios import HOSTILE_NAMES, HOSTILE_TEXTS
+from web.dev.scenarios import HOSTILE_NAMES, HOSTILE_TEXTS, made_id
 
 OpenPage = Callable[..., Page]
 
@@ -29,16 +30,60 @@ def test_only_plain_web_addresses_become_links(open_page: OpenPage) -> None:
     assert links.first.get_attribute("rel") == "noopener noreferrer nofollow"
 
 
+UNSEEN = re.compile("[\u200b\u202a-\u202e\u2060-\u2069\ufeff]")
+
+
+def assert_nothing_unseen(page: Page, where: str) -> None:
+    """Not in a text, not in an attribute, not in the window's title."""
+    found = UNSEEN.search(page.content() + page.title())
+    assert not found, f"{where}: U+{ord(found[0]):04X} in {page.content()[found.start() - 80 : found.end() + 40]!r}"
+
+
 def test_bidi_and_zero_width_characters_are_marks_that_can_be_seen(open_page: OpenPage) -> None:
     page = open_page("odd")
     page.locator("a.row").first.click()
-    shown = page.locator("body").inner_text()
-    assert not re.search("[\u200b\u202a-\u202e\u2060-\u2069\ufeff]", shown)
-    assert "U+202E" in shown
+    assert_nothing_unseen(page, "a conversation")
     expect(page.locator("a.row", has_text="gnp.exe")).to_contain_text("AnaU+202Egnp.exe")
-    for attribute in ("aria-label", "title", "placeholder"):
-        values = page.locator(f"[{attribute}]").evaluate_all(f"all => all.map(one => one.getAttribute('{attribute}'))")
-        assert not re.search("[\u200b\u202a-\u202e\u2060-\u2069\ufeff]", "".join(values))
+    expect(page.locator(".bubble", has_text="pague")).to_contain_text("U+202E")
+
+
+def test_a_name_is_inert_wherever_it_stands(open_page: OpenPage, recorded: Any) -> None:
+    """List, header, window title, details, the question before blocking, record, alarm, request, settings, notices."""
+    page = open_page("odd")
+    expect(page).to_have_title(re.compile("^\\(1\\) Ana\ufffd+<i> · MePassa$"))
+    page.locator("a.row", has_text="gnp.exe").click()
+    name = "AnaU+202Egnp.exe"
+    expect(page.locator("header .title")).to_have_text(name)
+    expect(page.get_by_label("Mensagem para Ana\ufffdgnp.exe")).to_be_visible()
+    recorded.ask("/dev/event", {"type": "alarm", "chat_id": made_id("chat", HOSTILE_NAMES[0]), "note": "new_device"})
+    expect(page.get_by_role("alert").get_by_text("Ana\ufffdgnp.exe usa um aparelho novo")).to_be_visible()
+    page.get_by_role("alert").get_by_role("button", name="Ver").click()
+    panel = page.get_by_role("complementary", name="Detalhes da conversa")
+    expect(panel.locator(".name")).to_have_text(name)
+    panel.get_by_role("button", name="Bloquear Ana\ufffdgnp.exe").click()
+    assert_nothing_unseen(page, "details and alarm")
+    panel.get_by_role("button", name="Cancelar").click()
+
+    page.locator("[data-journey]").first.click()
+    record = page.get_by_role("dialog", name="Como esta mensagem viajou")
+    record.get_by_text("Termos exatos").click()
+    expect(record).to_contain_text("relayU+202E.exemplo.org:3478")
+    assert_nothing_unseen(page, "the record")
+    page.keyboard.press("Escape")
+
+    page.get_by_role("button", name=re.compile("^Ajustes")).click()
+    expect(page.get_by_role("dialog", name="Ajustes")).to_contain_text("casaU+202E.exemplo.org")
+    assert_nothing_unseen(page, "settings")
+    page.keyboard.press("Escape")
+
+    page.get_by_role("button", name=re.compile("^Pedidos")).click()
+    page.locator("a.row").first.click()
+    expect(page.locator("article .title")).to_contain_text("U+2067Suporte do MePassaU+2069")
+    assert_nothing_unseen(page, "a request")
+    page.get_by_role("button", name="Recusar").click()
+    expect(page.get_by_text("Pedido recusado.")).to_be_visible()
+    assert_nothing_unseen(page, "a notice")
+    assert page.locator("#app i:not(:empty)").count() == 0, "markup of a name"
 
 
 def test_each_text_has_its_own_direction(open_page: OpenPage) -> None:

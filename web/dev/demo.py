@@ -84,6 +84,8 @@ class DemoStage:
             page.now = self.nodes[who]
 
     async def reset(self, _request: web.Request) -> web.Response:
+        for task in self.tasks:
+            task.cancel()
         self.begin()
         return web.json_response({})
 

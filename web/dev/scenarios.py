@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 
+import msgspec
+
 from mepassa.client.api.types import Chat, ErrorBody, Home, Me, Message, Path, Route, TextContent, UnreadableContent
 from mepassa.model.route import AddressClass, FoundBy, Policy, RouteKind, RouteTransport
 from mepassa.model.status import ChatState, MessageStatus
@@ -207,12 +209,15 @@ HOSTILE_NAMES = (
 
 
 def odd(now_ms: int) -> Life:
-    """Names and texts that try to break out, turn around, or run on."""
+    """Names and texts that try to break out, turn around, or run on; one's own name and the addresses too."""
     life = Life(now_ms)
+    home = Home("https://casa\u202e.exemplo.org", True)
+    life.me = Me(life.me.account_id, 1, "Ana\u2066\u202e<i>", home)
+    turned = msgspec.structs.replace(RELAYED, via="relay\u202e.exemplo.org:3478")
     for name in HOSTILE_NAMES:
         chat_id = life.chat(name)
         for at, text in enumerate(HOSTILE_TEXTS):
-            life.say(chat_id, text, HOUR_MS - at * MINUTE_MS, mine=at % 3 == 2)
+            life.say(chat_id, text, HOUR_MS - at * MINUTE_MS, mine=at % 3 == 2, route=turned if at == 0 else DIRECT)
     asks = life.chat("\u2067Suporte do MePassa\u2069 ✔️", state=ChatState.REQUEST)
     life.say(asks, HOSTILE_TEXTS[0] + "\n" + HOSTILE_TEXTS[2], MINUTE_MS, route=STORED, status=MessageStatus.DELIVERED)
     return life

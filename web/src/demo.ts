@@ -10,4 +10,4 @@ import DemoApp from "./view/demo/DemoApp.svelte";
 
 const demo = new Demo(demoApi, later);
 watchDemo(demo);
-mount(DemoApp, { target: document.getElementById("app")!, props: { demo, settings: new Settings(shelf) } });
+mount(DemoApp, { target: document.getElementById("app")!, props: { demo, settings: new Settings(shelf, navigator.languages) } });

@@ -14,7 +14,7 @@ import { later, randomId } from "./platform/time";
 import App from "./view/App.svelte";
 
 // The one place that wires: the model gets its world, the view gets the model.
-const settings = new Settings(shelf);
+const settings = new Settings(shelf, navigator.languages);
 const node = new Node({ api: httpApi(), now: Date.now, randomId, later, stream: nodeStream }, drafts);
 const page = new Page(node, settings, new Notices(later), shelf, Date.now, (place, replaces) => {
   const fragment = writePlace(place);
@@ -26,6 +26,7 @@ page.arrived(location.hash);
 window.addEventListener("popstate", () => page.arrived(location.hash));
 window.addEventListener("hashchange", () => page.arrived(location.hash));
 window.addEventListener("online", () => node.hurry());
+window.addEventListener("pagehide", () => page.notices.settle());
 document.addEventListener("visibilitychange", () => !document.hidden && node.hurry());
 
 if (screen.isFramed) {

@@ -66,7 +66,7 @@ describe("measures", () => {
   it("counts bytes of UTF-8", () => expect(utf8Bytes("aé€😀")).toBe(1 + 2 + 3 + 4));
   it("splits 60 digits into twelve groups", () => expect(digitGroups("1".repeat(60))).toHaveLength(12));
   it("knows one to three emoji from other short texts", () => {
-    expect(["👍🏽", "👩‍👩‍👧‍👦🎉", "🇧🇷"].every(isEmojiOnly)).toBe(true);
+    expect(["👍🏽", "👩‍👩‍👧‍👦🎉", "🇧🇷", "👍🏽 🎉  🏴󠁧󠁢󠁥󠁮󠁧󠁿"].every(isEmojiOnly)).toBe(true);
     expect(["", "12", "a👍", "👍👍👍👍", "#"].some(isEmojiOnly)).toBe(false);
   });
   it("knows a card by its form", () => {

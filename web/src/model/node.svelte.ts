@@ -28,6 +28,8 @@ export class Node {
 
   readonly api: NodeApi;
   #stream: EventStream;
+  /** Chats that look blocked while one may still think better of it, as the node really has them. */
+  #setAside = new Map<string, Chat>();
 
   constructor(
     private readonly world: World & { stream: StreamWorld },
@@ -146,6 +148,10 @@ export class Node {
   }
 
   #conversation(chat: Chat, known: Conversation | undefined): Conversation {
+    if (this.#setAside.has(chat.id)) {
+      this.#setAside.set(chat.id, chat);
+      chat = asBlocked(chat);
+    }
     if (known) {
       known.chat = chat;
       return known;
@@ -153,6 +159,27 @@ export class Node {
     const made = new Conversation(chat, this.me?.account_id ?? "", this.world);
     made.draft = this.drafts.read(chat.id);
     return made;
+  }
+
+  /** Show a chat as blocked although the node does not know of it yet. */
+  setAside(chatId: string): void {
+    const one = this.find(chatId);
+    if (!one || this.#setAside.has(chatId)) return;
+    this.#setAside.set(chatId, one.chat);
+    one.chat = asBlocked(one.chat);
+  }
+
+  takeBack(chatId: string): void {
+    const real = this.#setAside.get(chatId);
+    this.#setAside.delete(chatId);
+    if (real) this.put(real);
+  }
+
+  /** Throws `ApiError`. */
+  async block(chatId: string): Promise<void> {
+    const chat = await this.api.block(chatId);
+    this.#setAside.delete(chatId);
+    this.put(chat);
   }
 
   /** A chat as an answer or an event gives it. */
@@ -178,7 +205,7 @@ export class Node {
         break;
       case "path": {
         const one = this.find(event.chat_id);
-        if (one) one.chat = { ...one.chat, path: event.path };
+        if (one) this.put({ ...(this.#setAside.get(one.id) ?? one.chat), path: event.path });
         break;
       }
       case "chat": {
@@ -201,4 +228,8 @@ export class Node {
         break;
     }
   }
+}
+
+function asBlocked(chat: Chat): Chat {
+  return { ...chat, state: "blocked", path: null, unread: 0 };
 }

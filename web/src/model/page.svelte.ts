@@ -6,6 +6,7 @@ import type { Notices } from "./notices.svelte";
 import { HOME_PLACE, readPlace, type Place, type Tab } from "./place";
 import type { Settings, Shelf } from "./settings.svelte";
 import { plainLine } from "./text";
+import { t } from "./words.svelte";
 
 export type Sheet = "add" | "link" | "settings" | "keys";
 const REVOCABLE_KEY = "mepassa.links";
@@ -17,6 +18,8 @@ export class Page {
   place = $state.raw<Place>(HOME_PLACE);
   sheet = $state<Sheet | null>(null);
   areDetailsOpen = $state(false);
+  /** Dialogs that are open now: while there are any, nothing behind them can be pressed. */
+  dialogs = $state(0);
   sought = $state("");
   onlyUnread = $state(false);
   revocable = $state.raw<readonly Revocable[]>([]);
@@ -72,6 +75,37 @@ export class Page {
     const at = rows.findIndex((one) => one === this.conversation);
     const next = rows[at < 0 ? (by > 0 ? 0 : rows.length - 1) : at + by];
     if (next) this.openChat(next.id);
+  }
+
+  // --- what can be taken back for a moment ---
+
+  /** Refuse a request or block a contact. */
+  block(conversation: Conversation): void {
+    const { id, chat } = conversation;
+    const back = this.place;
+    this.node.setAside(id);
+    this.notices.undoable(
+      t(chat.state === "request" ? "request.refused" : "block.done"),
+      () => this.node.block(id),
+      () => {
+        this.node.takeBack(id);
+        this.travel(back, false);
+      },
+    );
+  }
+
+  /** Cancel a link or code: it is gone from the page at once. `undo` puts it back where it was shown. */
+  revoke(inviteId: string, undo: () => void): void {
+    const kept = this.revocable.find((one) => one.id === inviteId);
+    this.revokedLink(inviteId);
+    this.notices.undoable(
+      t("link.revoked"),
+      () => this.node.api.revokeInvite(inviteId),
+      () => {
+        if (kept) this.madeLink(kept);
+        undo();
+      },
+    );
   }
 
   // --- links that can be cancelled ---

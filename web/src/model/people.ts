@@ -2,14 +2,18 @@
 
 import { plainLine } from "./text";
 
-/** White on each of these is at least 4.5 : 1. */
+/**
+ * Once around the hues in OKLCH, light and dark by turns, so that each can be told from each other. White on each is at
+ * least 4.5 : 1 (web/tests/words.test.ts measures both).
+ */
 export const AVATAR_COLOURS = [
-  "#0e7c86", "#6d4bc3", "#b0471e", "#2f6f3e", "#8a2f6b", "#2b63b8", "#8d5a00", "#a13a4a", "#486b1f", "#5a5f8a",
+  "#b03d58", "#822d1e", "#a35303", "#674600", "#7b6c01", "#445504", "#1f812d", "#045b44",
+  "#087c77", "#045764", "#0975a2", "#1c4c8d", "#5d5dbf", "#5a3982", "#95489b", "#792c59",
 ] as const;
 
 /** Index of a colour: the same account has the same one everywhere. */
 export function avatarColour(accountId: string): number {
-  return Number.parseInt(accountId.slice(-6) || "0", 16) % AVATAR_COLOURS.length || 0;
+  return Number.parseInt(accountId.slice(6, 12) || "0", 16) % AVATAR_COLOURS.length || 0;
 }
 
 /** The first letters of the first and last word that have one ("Dona Lúcia" → "DL", "Rafael (quadra)" → "RQ"), else "?". */

@@ -13,7 +13,13 @@ const KEY = "mepassa.settings";
 export class Settings {
   theme = $state<Theme>("system");
 
-  constructor(private readonly shelf: Shelf) {
+  /** `preferred`: the languages that the system asks for, the dearest first; of ours none there means Portuguese. */
+  constructor(
+    private readonly shelf: Shelf,
+    preferred: readonly string[] = [],
+  ) {
+    const ours = preferred.map((tag) => tag.slice(0, 2).toLowerCase()).find((tag) => tag === "pt" || tag === "en");
+    speech.language = ours === "en" ? "en" : "pt-BR";
     const saved = shelf.read(KEY);
     if (typeof saved !== "object" || saved === null) return;
     if ("theme" in saved && isTheme(saved.theme)) this.theme = saved.theme;

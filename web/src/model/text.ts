@@ -110,9 +110,10 @@ function webAddress(text: string): string | null {
   }
 }
 
-/** One to three emoji and nothing else: shown large. */
+/** One to three emoji and nothing but spaces besides: shown large. */
 export function isEmojiOnly(text: string): boolean {
-  const graphemes = [...new Intl.Segmenter(undefined, { granularity: "grapheme" }).segment(text.trim().slice(0, 60))];
+  const together = text.slice(0, 61).replace(/ +/gu, "");
+  const graphemes = [...new Intl.Segmenter(undefined, { granularity: "grapheme" }).segment(together)];
   const isEmoji = (part: string) => /^(?:\p{Extended_Pictographic}|\p{Regional_Indicator}{2})/u.test(part) && !UNSEEN.test(part[0]!);
   return text.length <= 60 && graphemes.length >= 1 && graphemes.length <= 3 && graphemes.every((g) => isEmoji(g.segment));
 }

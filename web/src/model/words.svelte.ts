@@ -68,13 +68,15 @@ export function dayName(atMs: number, nowMs: number): string {
   return new Intl.DateTimeFormat(speech.language, isThisYear ? form : { ...form, year: "numeric" }).format(atMs);
 }
 
-/** In the list: the time today, else "ontem", the weekday, or a short date. */
+/** In the list: the time today, else "ontem", the weekday, or a short date, with the year when it is another one. */
 export function shortWhen(atMs: number, nowMs: number): string {
   const days = daysAgo(atMs, nowMs);
   if (days <= 0) return clockTime(atMs);
   if (days === 1) return t("day.yesterday");
   if (days < 7) return new Intl.DateTimeFormat(speech.language, { weekday: "short" }).format(atMs).replace(".", "");
-  return new Intl.DateTimeFormat(speech.language, { day: "2-digit", month: "2-digit", year: "2-digit" }).format(atMs);
+  const isThisYear = new Date(atMs).getFullYear() === new Date(nowMs).getFullYear();
+  const form: Intl.DateTimeFormatOptions = isThisYear ? { day: "numeric", month: "short" } : { dateStyle: "short" };
+  return new Intl.DateTimeFormat(speech.language, form).format(atMs).replace(".", "").replace(" de ", " ");
 }
 
 /** How long until then: "29 dias", "9 min 40 s", "40 s". */

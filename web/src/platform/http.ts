@@ -10,6 +10,7 @@ export async function request<T>(method: string, path: string, body?: unknown): 
       method,
       credentials: "same-origin",
       cache: "no-store",
+      keepalive: method !== "GET", // what is decided in the last moment of a page still leaves
       ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } }),
     });
   } catch {
