@@ -15,9 +15,8 @@ from typing import Literal
 
 from playwright.sync_api import Browser, sync_playwright
 
-from web.dev.states import STATES, Scene, State
-
 from web.dev.chromium import CHROMIUM_FLAGS
+from web.dev.states import STATES, Scene, State
 
 WIDTHS = {360: 740, 768: 1024, 1280: 820}
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")

@@ -52,6 +52,7 @@ PORTUGUESE_SENTENCES = {
     "That server has an address inside a private network; it can't be reached from here.": (
         "Esse servidor fica dentro de uma rede privada; daqui não se chega a ele."
     ),
+    "A server at a private address is not contacted from here.": "Esse servidor tem um endereço privado; daqui não se fala com ele.",
     "The data folder cannot be written; choose another.": "Não é possível gravar na pasta de dados; escolha outra.",
     "The certificate and its key cannot be used.": "O certificado e a chave dele não podem ser usados.",
     "This link shows another key for somebody whom you know already; it was not used.": (

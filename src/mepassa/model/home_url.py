@@ -79,4 +79,4 @@ def check_home_url(url: str) -> str:
 
 
 def _malformed() -> MalformedError:
-    return MalformedError("A home's address is written https://HOST or https://HOST:PORT.")
+    return MalformedError("A server's address is https://HOST or https://HOST:PORT.")

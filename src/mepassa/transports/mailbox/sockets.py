@@ -39,7 +39,7 @@ def dialled_url(home_url: str, *, insecure_home: bool) -> ParsedHomeUrl:
         raise InvalidInputError(str(error), field="home") from None
     if url.scheme == "http" and not (insecure_home or url.is_loopback):
         raise InvalidInputError(
-            "Plain http is only for a home on this machine; use https, or --insecure-home if you know why.",
+            "Plain http is only for a server on this machine; use https, or --insecure-home if you know why.",
             field="home",
         )
     return url
@@ -98,7 +98,7 @@ class WebSocketDialer:
         url = dialled_url(home_url, insecure_home=self._insecure_home)
         # A name is let through here: what it resolves to is looked at when it is dialled.
         if not self._private_homes and url.literal is not None and not is_public(url.literal):
-            raise InvalidInputError("A home at a private address is not contacted from here.", field="home")
+            raise InvalidInputError("A server at a private address is not contacted from here.", field="home")
         return str(url)
 
     async def __call__(self, home_url: str, path: str) -> FrameStream:
