@@ -259,7 +259,9 @@ async def test_a_passphrase_opens_the_database_and_nothing_else_does(tmp_path: P
     node = NodeProgram("Ana", folder)
     await node.start("--passphrase-file", str(right))
     try:
+        folder.chmod(0o755)
         checks = json.loads((await mepassa("doctor", "--json", "--data", str(folder))).out)["checks"]
+        assert ["chmod 700" in check["advice"] for check in checks if check["name"] == "folder"] == [True]
         assert {"name": "database_key", "ok": True, "sentence": "The database is locked.", "advice": None} in checks
     finally:
         await node.stop()
@@ -413,6 +415,7 @@ async def test_two_people_meet_and_talk_by_command_line_alone(tmp_path: Path, ho
         assert set(status) == {"me", "health", "chats"}
         examined = json.loads((await mepassa("doctor", "--json", *a)).out)
         assert set(examined) == {"ok", "checks"}
+        assert [check["ok"] for check in examined["checks"] if check["name"] == "folder"] == [True]
         shown_code = json.loads((await mepassa("invite", "--qr", "--json", *a)).out)
         assert set(shown_code) == {"id", "link", "scheme_link", "qr_svg", "expires_at_ms"}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mepassa.ports.private_file import write_private
+from mepassa.ports.private_file import is_open_to_others, write_private
 
 
 def test_the_file_is_its_owners_alone_whatever_the_umask(tmp_path: Path) -> None:
@@ -47,3 +47,14 @@ def test_the_old_file_stands_when_the_disk_is_full(tmp_path: Path, monkeypatch: 
     with pytest.raises(OSError, match="No space left"):
         write_private(tmp_path / "key", b"new")
     assert (tmp_path / "key").read_bytes() == b"old"
+
+
+def test_a_folder_in_which_others_may_do_anything_is_open_to_them(tmp_path: Path) -> None:
+    folder = tmp_path / "node"
+    folder.mkdir()
+    for mode in (0o700, 0o500):
+        folder.chmod(mode)
+        assert not is_open_to_others(folder)
+    for mode in (0o755, 0o750, 0o710, 0o701, 0o702, 0o777):
+        folder.chmod(mode)
+        assert is_open_to_others(folder)

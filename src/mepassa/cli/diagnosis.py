@@ -8,6 +8,11 @@ _AWAY = "As mensagens vão direto onde há caminho; o resto espera aqui e sai qu
 _STORED = "Onde não houver caminho direto, as mensagens ficam guardadas, cifradas, no servidor de quem recebe."
 
 PORTUGUESE: dict[tuple[str, bool], tuple[str, str | None]] = {
+    ("folder", True): ("A pasta dos dados é só sua.", None),
+    ("folder", False): (
+        "Outros usuários deste computador podem olhar dentro da pasta dos dados.",
+        "Feche-a para eles: chmod 700 e o nome da pasta.",
+    ),
     ("database_key", True): ("Os dados desta pasta estão trancados.", None),
     ("database_key", False): (
         "A chave dos dados está destrancada, ao lado deles.",

@@ -10,6 +10,7 @@ from mepassa.client.paths.meeting import Allowed
 from mepassa.client.paths.reach import Reach
 from mepassa.model.errors import MepassaError, NotInitialisedError
 from mepassa.model.route import NatKind
+from mepassa.ports.private_file import is_open_to_others
 from mepassa.storage.key import KeyPlace, key_place, root_key_file
 
 NETWORKS: dict[NatKind, tuple[bool, str, str | None]] = {
@@ -44,7 +45,15 @@ class Doctor:
     """Asks the home for its document; gives our clock's offset in seconds. Raises a `MepassaError`."""
 
     async def examine(self) -> list[Check]:
-        return [self._key(), self._root_key(), *await self._home(), *await self._network()]
+        return [self._folder(), self._key(), self._root_key(), *await self._home(), *await self._network()]
+
+    def _folder(self) -> Check:
+        if is_open_to_others(self.folder_root):
+            return Check(
+                "folder", False, "Other users of this computer may look into the data folder.",
+                "Close it for them: chmod 700, and the folder's name.",
+            )  # fmt: skip
+        return Check("folder", True, "The data folder is yours alone.")
 
     def _key(self) -> Check:
         if key_place(self.folder_root) is KeyPlace.PLAIN_FILE:

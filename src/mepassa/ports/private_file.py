@@ -1,6 +1,7 @@
 """Files that hold secrets: readable by their owner only, written whole or not at all."""
 
 import os
+import stat
 import sys
 from pathlib import Path
 
@@ -24,3 +25,14 @@ def write_private(path: Path, data: bytes) -> None:
             os.fsync(folder)
         finally:
             os.close(folder)
+
+
+def is_open_to_others(folder: Path) -> bool:
+    """Whether other users of this computer may do anything at all with what lies in the folder.
+
+    Secret files are 0600 themselves; but whoever may look in reads names, sizes and times, and the database's cipher text,
+    and whoever may write puts other files in their place. On Windows this cannot be told from the mode: False.
+    """
+    if sys.platform == "win32":
+        return False
+    return bool(folder.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO))
