@@ -95,6 +95,11 @@ class HomeWorld:
         """Envelopes on disk."""
         return await self.home.mailboxes.count_waiting()
 
+    async def runs(self) -> list[tuple[int, int]]:
+        """Device number and run counter, as the database keeps them."""
+        rows = await self.db.run(lambda tx: tx.rows("SELECT device, run_counter FROM device"))
+        return [(int(device), int(counter)) for device, counter in rows]
+
     async def until_empty(self) -> None:
         while await self.waiting():  # noqa: ASYNC110  # a database tells nobody
             await asyncio.sleep(0.001)

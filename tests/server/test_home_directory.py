@@ -128,8 +128,10 @@ async def test_a_device_that_leaves_the_list_is_logged_out_and_its_mailbox_erase
             ana, own=Address(ana.own.account, 2), device_key=second_key, runs=type(ana.runs)(RunId(bytes(16)))
         )
         survivor = await world.online(other)
+        assert sorted(await world.runs()) == [(1, ana.runs.counter), (2, other.runs.counter)]
         await survivor.own_home.put_device_list(sign_device_list(ana.root, next_list(ana, 6, second)))
         assert await world.waiting() == 0
+        assert await world.runs() == [(2, other.runs.counter)], "no run counter is kept of the device that left"
         with pytest.raises(TokenRefusedError):
             await world.sender().deposit(ana.own, sealed("too late"), ana.delivery_token)
 

@@ -40,13 +40,13 @@ class Access:
 
     def __init__(self, directory: Directory, policy: HomePolicy, clock: Clock) -> None:
         self._directory, self._policy = directory, policy
-        self._refusals = RateLimiter(clock, policy.refusals_per_minute, 60.0)
+        self.refusals = RateLimiter(clock, policy.refusals_per_minute, 60.0)
 
     async def check(
         self, remote: str, account: AccountId, device: int | None, token: bytes | None, work: Work
     ) -> Target | Denied:
         """`work` is looked at only where there is no token."""
-        if wait_s := self._refusals.retry_after_s(remote):
+        if wait_s := self.refusals.retry_after_s(remote):
             return Denied(Refusal.BUSY, wait_s)
         if token is None and not self._is_done(work):
             return self.refuse(remote, Refusal.WORK)
@@ -55,7 +55,7 @@ class Access:
 
     def refuse(self, remote: str, reason: Refusal) -> Denied:
         """Counts against the address."""
-        self._refusals.count(remote)
+        self.refusals.count(remote)
         return Denied(reason)
 
     def _is_done(self, work: Work) -> bool:

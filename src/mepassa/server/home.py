@@ -46,6 +46,8 @@ log = logging.getLogger(__name__)
 
 EXPIRY_INTERVAL_S = 3600.0
 """How often what has waited 14 days is looked for."""
+FORGET_INTERVAL_S = 60.0
+"""How often internet addresses that no rate needs any more are forgotten."""
 STOP_DEADLINE_S = 5.0
 """How long connections may take to end when the home stops."""
 
@@ -77,7 +79,7 @@ class Home:
         self._sealed, self._devices = self._services(db, clock, relay, public_host)
         self._sockets: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._upkeep: asyncio.Task[None] | None = None
+        self._upkeep: list[asyncio.Task[None]] = []
 
     def _services(
         self, db: Db[Tx], clock: Clock, relay: RelayIssuer | None, public_host: str | None
@@ -118,13 +120,16 @@ class Home:
         return self.policy.register_work_bits if self.registration is RegistrationPolicy.WORK else 0
 
     async def start(self) -> None:
-        self._upkeep = asyncio.get_running_loop().create_task(self._keep_up(), name="home upkeep")
+        loop = asyncio.get_running_loop()
+        self._upkeep = [
+            loop.create_task(self._keep_up(), name="home upkeep"),
+            loop.create_task(self._forget_addresses(), name="home forgets"),
+        ]
 
     async def stop(self) -> None:
         """Every connection is told and ends, the last batch is synced. Idempotent."""
-        if self._upkeep is not None:
-            self._upkeep.cancel()
-            self._upkeep = None
+        while self._upkeep:
+            self._upkeep.pop().cancel()
         await self.mailboxes.end_sessions()
         await self.mailboxes.flush()
         await asyncio.sleep(0)  # the last answers are on their way
@@ -143,6 +148,17 @@ class Home:
             except Exception:
                 log.exception("home.upkeep_failed")
             await asyncio.sleep(EXPIRY_INTERVAL_S)
+
+    async def _forget_addresses(self) -> None:
+        sealed, devices = self._sealed, self._devices
+        limiters = (
+            sealed.access.refusals, sealed.signals, sealed.fetches, sealed.requests,
+            devices.logins, devices.registrations, devices.turn_sets,
+        )  # fmt: skip
+        while True:
+            await asyncio.sleep(FORGET_INTERVAL_S)
+            for limiter in limiters:
+                limiter.forget_past()
 
     # --- connections ----------------------------------------------------------------------------------------------
 

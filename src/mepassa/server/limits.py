@@ -65,7 +65,10 @@ MAX_KEYS = 50_000
 
 
 class RateLimiter:
-    """At most `limit` events a `window_s` for each key, counted in fixed windows; memory is bounded."""
+    """At most `limit` events a `window_s` for each key, counted in fixed windows; memory is bounded.
+
+    Keys hold people's internet addresses: `forget_past` is to be called every minute or so.
+    """
 
     def __init__(self, clock: Clock, limit: int, window_s: float) -> None:
         self._clock, self._limit, self._window_s = clock, limit, window_s
@@ -90,6 +93,16 @@ class RateLimiter:
         if len(self._windows) > MAX_KEYS:
             self._windows.popitem(last=False)
         return 0.0
+
+    def forget_past(self) -> None:
+        """Drop the keys whose window is over: they say nothing any more but who was here."""
+        over = self._clock.monotonic() - self._window_s
+        while self._windows:
+            key, (started, _count) = next(iter(self._windows.items()))
+            if started > over:
+                # Whoever stands behind was counted later. It may have begun earlier, and leaves a window later at most.
+                return
+            del self._windows[key]
 
 
 def address_group(remote: str) -> str:
