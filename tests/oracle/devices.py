@@ -168,8 +168,8 @@ class OurDevice:
         request = read_plaintext(self.unseal(peer, complaint))
         assert isinstance(request, ResendRequest)
         record = self.person.record(remote(peer))
-        named = session.must_archive(
-            record, self.person.own, ratchet_key=request.ratchet_key, sender_device=request.device
+        named = request.device == self.person.own.address.device and session.must_archive(
+            record, ratchet_key=request.ratchet_key, sent_at_ms=0
         )
         if named:
             self.person.records[peer.address] = session.archive(record)

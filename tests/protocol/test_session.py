@@ -1,6 +1,7 @@
 """docs/protocol/session.md: how sessions start, cross, are archived and found again, and what one message may cost."""
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 
 import msgspec
@@ -16,6 +17,7 @@ from mepassa.crypto.errors import (
     InvalidKeyError,
     NoOpeningSessionError,
     PrekeyMissingError,
+    SpentChainError,
 )
 from mepassa.crypto.messages import (
     decode_prekey_signal_message,
@@ -216,7 +218,7 @@ def test_an_archived_session_opens_late_messages_and_becomes_the_current_one() -
     late = ana.encrypt(bruno.remote, b"late")
     old = bruno.record(ana.remote).current
     assert old is not None
-    bruno.records[ana.own.address] = session.archive(bruno.record(ana.remote))
+    bruno.records[ana.own.address] = bruno.record(ana.remote).archive()
     with pytest.raises(NoSessionError):
         bruno.encrypt(ana.remote, b"x")
     bruno.initiate(ana.remote, ana.bundle())
@@ -232,12 +234,43 @@ def test_a_prekey_message_of_an_archived_session_promotes_it() -> None:
     ana.initiate(bruno.remote, bruno.bundle())
     first, second = ana.encrypt(bruno.remote, b"1"), ana.encrypt(bruno.remote, b"2")
     bruno.decrypt(ana.remote, first)
-    bruno.records[ana.own.address] = session.archive(bruno.record(ana.remote))
+    bruno.records[ana.own.address] = bruno.record(ana.remote).archive()
     opened = bruno.try_decrypt(ana.remote, second.type, second.body)
     assert opened.plaintext == b"2"
     assert not opened.new_session
     assert opened.record.has_current
     assert opened.record.archived == ()
+
+
+@pytest.mark.parametrize("give_up", [session.archive, session.archive_restored])
+@pytest.mark.parametrize("turned", [False, True], ids=["same chain", "new ratchet key"])
+def test_a_session_that_was_given_up_reads_late_messages_and_never_sends_again(
+    give_up: Callable[[SessionRecord], SessionRecord], *, turned: bool
+) -> None:
+    """A message key that a lost run may have used must not be used again, whatever the other side writes."""
+    ana, bruno = acquainted()
+    if turned:
+        ana.decrypt(bruno.remote, bruno.encrypt(ana.remote, b"turns Ana's ratchet"))
+    late = [ana.encrypt(bruno.remote, b"%d" % number) for number in range(3)]
+    bruno.records[ana.own.address] = give_up(bruno.record(ana.remote))
+    assert [bruno.decrypt(ana.remote, message) for message in (late[2], late[0], late[1])] == [b"2", b"0", b"1"]
+    record = bruno.record(ana.remote)
+    assert (record.has_current, len(record.archived)) == (False, 1)
+    assert SessionRecord.from_bytes(record.to_bytes()) == record
+    with pytest.raises(NoSessionError):
+        bruno.encrypt(ana.remote, b"x")
+    between = parties(bruno.own, ana.remote)
+    with pytest.raises(SpentChainError):
+        double_ratchet.encrypt(record.archived[0].open().ratchet, between, b"x", bruno.rng.token)
+
+
+def test_a_restored_database_gives_up_archived_sessions_too() -> None:
+    ana, bruno = acquainted()
+    late = ana.encrypt(bruno.remote, b"late")
+    bruno.initiate(ana.remote, ana.bundle())
+    bruno.records[ana.own.address] = session.archive_restored(bruno.record(ana.remote))
+    assert bruno.decrypt(ana.remote, late) == b"late"
+    assert not bruno.record(ana.remote).has_current
 
 
 def test_forty_archived_sessions_are_kept_and_the_oldest_goes_first() -> None:
@@ -279,19 +312,20 @@ def test_a_session_with_another_identity_key_neither_sends_nor_opens() -> None:
         ana.decrypt(other, message)
 
 
-def test_only_a_request_for_the_current_ratchet_key_of_our_device_calls_for_a_new_session() -> None:
+def test_a_request_calls_for_a_new_session_unless_one_was_begun_since() -> None:
     ana, bruno = acquainted()
     failed = ana.encrypt(bruno.remote, b"x")
     named = session.failed_ratchet_key(failed.type, failed.body)
     assert named == failed.ratchet_key == session.current_ratchet_key(ana.record(bruno.remote))
 
-    def called_for(ratchet_key: bytes | None, device: int = 1) -> bool:
-        return session.must_archive(ana.record(bruno.remote), ana.own, ratchet_key=ratchet_key, sender_device=device)
+    def called_for(ratchet_key: bytes | None, sent_at_ms: int = NOW_MS - 1) -> bool:
+        return session.must_archive(ana.record(bruno.remote), ratchet_key=ratchet_key, sent_at_ms=sent_at_ms)
 
+    other = session.current_ratchet_key(bruno.record(ana.remote))
     assert called_for(named)
-    assert not called_for(named, device=2)
     assert not called_for(None)
-    assert not called_for(session.current_ratchet_key(bruno.record(ana.remote)))
+    assert not called_for(other), "the session is newer than the message"
+    assert called_for(other, NOW_MS), "the ratchet has turned, but it is the message's session"
     ana.records[bruno.own.address] = session.archive(ana.record(bruno.remote))
     assert not called_for(named)
     assert not called_for(None)

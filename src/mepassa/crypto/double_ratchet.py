@@ -7,7 +7,7 @@ and decrypting return a new one, and a message that is refused leaves the old on
 from dataclasses import dataclass
 
 from mepassa.crypto.budget import WorkBudget
-from mepassa.crypto.errors import AuthenticationError, TooManySkippedError
+from mepassa.crypto.errors import AuthenticationError, SpentChainError, TooManySkippedError
 from mepassa.crypto.kept_keys import NO_KEYS, KeptKeys
 from mepassa.crypto.keys import EcKeyPair
 from mepassa.crypto.messages import MAC_BYTES, SignalMessage, encode_addresses, encode_signal_body
@@ -27,6 +27,10 @@ MAX_JUMP = 25_000
 """Messages that one header may be ahead. Together with SPQR's own limit, 24 999 in a row may be lost."""
 
 
+SPENT_CHAIN_KEY = bytes(32)
+"""In place of a sending chain's key: nothing is to be made with it any more. No chain comes to this key by itself."""
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class SendingChain:
     """`key_pair`: our ratchet key. `next_number`: of the message that goes out next, from 0."""
@@ -34,6 +38,10 @@ class SendingChain:
     key_pair: EcKeyPair
     chain_key: bytes
     next_number: int
+
+    @property
+    def is_spent(self) -> bool:
+        return self.chain_key == SPENT_CHAIN_KEY
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -71,6 +79,11 @@ class RatchetState:
             if chain.ratchet_key == ratchet_key:
                 return chain
         return None
+
+    def without_sending(self) -> "RatchetState":
+        """Reads as before, and sends nothing. The peer's next ratchet key would make a new sending chain."""
+        spent = SendingChain(self.sending.key_pair, SPENT_CHAIN_KEY, self.sending.next_number)
+        return RatchetState(self.root_key, spent, self.previous_chain_length, self.receiving, self.spqr)
 
     def write(self, out: Writer) -> None:
         out.raw(self.root_key)
@@ -134,7 +147,9 @@ def _message_keys(seed: bytes, spqr_key: bytes) -> tuple[bytes, bytes, bytes]:
 
 
 def encrypt(state: RatchetState, parties: Parties, plaintext: bytes, random: RandomBytes) -> tuple[RatchetState, bytes]:
-    """(new state, a whole SignalMessage)."""
+    """(new state, a whole SignalMessage). Raises `SpentChainError` after `without_sending`."""
+    if state.sending.is_spent:
+        raise SpentChainError
     spqr, field, spqr_key = state.spqr.send(random)
     sending = state.sending
     cipher_key, mac_key, iv = _message_keys(hmac_sha256(sending.chain_key, b"\x01"), spqr_key)

@@ -68,5 +68,9 @@ class ForeignSenderKeyError(LocalError):
     sentence = "Only whoever made a sender key can send with it."
 
 
+class SpentChainError(LocalError):
+    sentence = "This session does not send any more; a new one has to be begun first."
+
+
 class CorruptRecordError(LocalError):
     sentence = "A saved session is damaged."

@@ -22,7 +22,7 @@ from mepassa.ports.rng import Rng
 from mepassa.ports.stores import OwnAccount, PrekeyKind, Tx
 from mepassa.protocol.alarms import Alarm, raise_alarm
 from mepassa.protocol.sealing import issue_device_certificate, issue_sender_certificate, sender_certificate_expires
-from mepassa.protocol.session import LocalIdentity, archive
+from mepassa.protocol.session import LocalIdentity, archive_restored
 from mepassa.protocol.session_rows import load_session
 
 FIRST_DEVICE = 1
@@ -107,12 +107,12 @@ def begin_run(tx: Tx) -> int:
 def roll_forward(tx: Tx, home_counter: int) -> int:
     """The home knows a later run: this database is an older copy.
 
-    Every session is archived (its keys may have been used by the lost run), every own sender key and every prekey dropped
-    (so may these);
-    whoever owns the prekeys makes and uploads new ones before the device sends. Returns the counter to go on with.
+    Every session is archived for reading alone (its keys may have been used by the lost run), every own sender key and
+    every prekey dropped (so may these); whoever owns the prekeys makes and uploads new ones before the device sends.
+    Returns the counter to go on with.
     """
     for peer in tx.sessions():
-        tx.put_session(peer, archive(load_session(tx, peer)).to_bytes())
+        tx.put_session(peer, archive_restored(load_session(tx, peer)).to_bytes())
     tx.delete_own_sender_keys()
     for kind in PrekeyKind:
         for prekey in tx.prekeys(kind):

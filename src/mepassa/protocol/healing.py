@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from mepassa.model.content import Receipt
 from mepassa.model.envelope import SealedEnvelope
-from mepassa.model.ids import Address, MessageId, Timestamp
+from mepassa.model.ids import AccountId, Address, EnvelopeId, MessageId, Timestamp
 from mepassa.model.status import ChatState, MessageStatus
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, OutboxKind, OutboxRow, Tx, UnopenedRow
@@ -67,6 +67,22 @@ def _show_stand_in(tx: Tx, contact: Contact, envelope: SealedEnvelope, now_ms: T
         tx.append_event(EventKind.CHAT, chat=contact.account)
 
 
+def seen_again(tx: Tx, envelope_id: EnvelopeId, now_ms: Timestamp, rng: Rng) -> AccountId | None:
+    """An envelope comes again that would not open: its sender is there now, so the next request does not wait.
+
+    Not within a minute of the last one, and within the same three. Returns whom there is something for.
+    """
+    row = tx.unopened(envelope_id)
+    if row is None or not 1 <= row.asked < MAX_REQUESTS_PER_ENVELOPE:
+        return None
+    asked_ms = row.next_ask_ms - ASK_AGAIN_AFTER_MS[row.asked - 1]
+    contact = tx.contact(row.sender.account)
+    if contact is None or contact.state is not ChatState.ACCEPTED or now_ms < asked_ms + RESET_EVERY_MS:
+        return None
+    _ask(tx, contact, row, now_ms, rng)
+    return contact.account
+
+
 def ask_again(tx: Tx, now_ms: Timestamp, rng: Rng) -> None:
     """Ask once more for what has not come; three times in all."""
     for row in tx.unopened_due(now_ms):
@@ -99,10 +115,12 @@ def answer_resend(
     if request.device != own.address.device or contact.state not in {ChatState.ACCEPTED, ChatState.REQUESTED}:
         return
     session = load_session(tx, asker)
-    if must_archive(session, local_identity(own), ratchet_key=request.ratchet_key, sender_device=request.device):
-        if not _may_reset(tx, asker, now_ms):
-            return
-        tx.add_reset(asker, now_ms)
+    if must_archive(session, ratchet_key=request.ratchet_key, sent_at_ms=sent.sent_ms):
+        came_back = session.current is not None and tx.resets_since(asker, Timestamp(session.current.created_at_ms)) > 0
+        if not came_back:  # else a late message made an old session current again, and the reset has been counted
+            if not _may_reset(tx, asker, now_ms):
+                return
+            tx.add_reset(asker, now_ms)
         tx.put_session(asker, archive(session).to_bytes())
         _seal_anew(tx, asker)
     tx.put_sent(replace(sent, resends=sent.resends + 1))

@@ -31,7 +31,7 @@ from mepassa.protocol.account import local_identity
 from mepassa.protocol.alarms import Alarm, raise_alarm
 from mepassa.protocol.contacts import answer_received, check_introduction, request_crossed, request_received
 from mepassa.protocol.devices import alarm_fork, learn_list, listed_devices, note_list_version, wants_list
-from mepassa.protocol.healing import answer_resend, could_not_open, healed
+from mepassa.protocol.healing import answer_resend, could_not_open, healed, seen_again
 from mepassa.protocol.prekeys import StoredPrekeys, consume
 from mepassa.protocol.receipts import acknowledge_to_sender, take_receipt
 from mepassa.protocol.sealing import (
@@ -101,7 +101,7 @@ def receive(
     `list_is_fresh`: the sender's home was asked for the list since this envelope came.
     """
     if tx.seen(envelope.id):
-        return Received(Fate.SEEN_BEFORE)
+        return Received(Fate.SEEN_BEFORE, seen_again(tx, envelope.id, now_ms, rng))
     own = local_identity(tx.own())
     try:
         unsealed = open_sealed(own, envelope)

@@ -9,7 +9,7 @@ ciphertext leave or acknowledges a message.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mepassa.crypto import double_ratchet, pqxdh
 from mepassa.crypto.budget import ARCHIVED_DERIVATIONS, OPENING_DERIVATIONS, WorkBudget
@@ -38,7 +38,7 @@ from mepassa.model.secret import SecretBytes
 from mepassa.ports.rng import Rng
 from mepassa.protocol.parties import LocalIdentity, RemoteDevice, parties
 from mepassa.protocol.prekeys import ConsumedPrekeys, LastResortUse, PrekeyLookup
-from mepassa.protocol.session_record import PendingPrekeys, SessionRecord, SessionState
+from mepassa.protocol.session_record import ArchivedSession, PendingPrekeys, SessionRecord, SessionState
 
 __all__ = [
     "ConsumedPrekeys",
@@ -53,6 +53,7 @@ __all__ = [
     "SignalCiphertext",
     "StaleSessionError",
     "archive",
+    "archive_restored",
     "current_ratchet_key",
     "decrypt",
     "encrypt",
@@ -128,7 +129,7 @@ def encrypt(
 ) -> tuple[SessionRecord, SignalCiphertext]:
     """Raises `NoSessionError`, or its kind `StaleSessionError`: fetch a bundle and `initiate` first."""
     state = record.current
-    if state is None or state.remote_key != remote.identity_key:
+    if state is None or state.remote_key != remote.identity_key or state.ratchet.sending.is_spent:
         raise NoSessionError
     if state.pending is not None and now_ms - state.created_at_ms >= UNACKNOWLEDGED_MS:
         raise StaleSessionError
@@ -321,17 +322,52 @@ def _open_with(
             continue
         # A message that we could open acknowledges the session: from now on plain messages suffice.
         opened = SessionState(state.base_key, state.remote_key, state.created_at_ms, None, ratchet)
-        moved = record.with_current(opened) if place == _CURRENT else record.promote(place, opened)
-        return Decrypted(moved, plaintext, ConsumedPrekeys(), new_session=False)
+        return Decrypted(_kept(record, place, state, opened), plaintext, ConsumedPrekeys(), new_session=False)
     raise first_error or NoOpeningSessionError()
+
+
+def _kept(record: SessionRecord, place: int, before: SessionState, opened: SessionState) -> SessionRecord:
+    """The record after the session at `place` has opened a message: it is the current one now, unless it only reads."""
+    if place == _CURRENT:
+        return record.with_current(opened)
+    if before.ratchet.sending.is_spent:
+        return record.with_archived(place, _without_sending(opened))
+    return record.promote(place, opened)
 
 
 # --- archiving and healing ---------------------------------------------------------------------------------------------
 
 
 def archive(record: SessionRecord) -> SessionRecord:
-    """No current session: the next message needs a bundle. Late messages still open."""
-    return record.archive()
+    """No current session: the next message needs a bundle.
+
+    What is archived here opens late messages and does nothing else: the other side could not read what it sent, so it
+    does not become the current session again.
+    """
+    return SessionRecord(
+        None if record.current is None else _without_sending(record.current), record.archived
+    ).archive()
+
+
+def archive_restored(record: SessionRecord) -> SessionRecord:
+    """As `archive`, for a database that was put back from a copy, and all of its sessions.
+
+    The run that was lost may have used their next keys, and a message key used twice shows what both messages said.
+    """
+    archived = record.archive().archived
+    return SessionRecord(None, tuple(session for one in archived for session in _readable(one)))
+
+
+def _readable(archived: ArchivedSession) -> tuple[ArchivedSession, ...]:
+    """Without its sending chain; nothing where the saved bytes are damaged."""
+    try:
+        return (ArchivedSession.of(_without_sending(archived.open())),)
+    except CorruptRecordError:
+        return ()
+
+
+def _without_sending(state: SessionState) -> SessionState:
+    return replace(state, ratchet=state.ratchet.without_sending())
 
 
 def current_ratchet_key(record: SessionRecord) -> bytes | None:
@@ -344,12 +380,14 @@ def failed_ratchet_key(kind: MessageType, body: bytes) -> bytes | None:
     return ratchet_key_of(kind, body)
 
 
-def must_archive(record: SessionRecord, own: LocalIdentity, *, ratchet_key: bytes | None, sender_device: int) -> bool:
-    """For the asked side: whether a resend request calls for a new session.
+def must_archive(record: SessionRecord, *, ratchet_key: bytes | None, sent_at_ms: int) -> bool:
+    """For the asked side: whether a resend request calls for a new session. It names a message that we sealed then.
 
-    Only when it names our device as the sender and our *current* sending ratchet key: a request for an older session
-    finds the cure already taken.
+    Yes where its ratchet key is our *current* sending one, and where the current session is at least as old as the message:
+    that the ratchet has turned since does not show that the other side can follow. No where the current session is
+    newer, or sends nothing: the cure is taken already.
     """
-    return (
-        sender_device == own.address.device and ratchet_key is not None and ratchet_key == current_ratchet_key(record)
-    )
+    current = record.current
+    if ratchet_key is None or current is None or current.ratchet.sending.is_spent:
+        return False
+    return ratchet_key == current_ratchet_key(record) or current.created_at_ms <= sent_at_ms

@@ -116,6 +116,11 @@ class SessionRecord:
         rest = SessionRecord(self.current, (*self.archived[:place], *self.archived[place + 1 :]))
         return rest.with_new(state)
 
+    def with_archived(self, place: int, state: SessionState) -> "SessionRecord":
+        """The archived session at `place` is now `state`, and stays where it is."""
+        archived = (*self.archived[:place], ArchivedSession.of(state), *self.archived[place + 1 :])
+        return SessionRecord(self.current, archived)
+
     def archive(self) -> "SessionRecord":
         if self.current is None:
             return self
