@@ -56,7 +56,7 @@ def stage(tmp_path: Path) -> Iterator[tuple[Stage, Elsewhere]]:
 def page_of(stage: tuple[Stage, Elsewhere], person: Person, open_url: OpenUrl) -> Page:
     async def address() -> str:
         code = (await person.api.post("/codes"))["code"]
-        return f"{person.api.url}/open?code={code}"
+        return f"{person.api.url}/open?code={code}&host=own"  # as `mepassa open` does
 
     return open_url(stage[1].run(address()), locale="pt-BR")
 

@@ -1,6 +1,7 @@
 """docs/guides/local-api.md: who may speak to the local API."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
@@ -9,6 +10,7 @@ import aiohttp
 import msgspec
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from mepassa.client.api.gate import CODE_LIFE_S, Gate
 from mepassa.client.api.openapi import openapi
@@ -119,6 +121,53 @@ async def test_a_one_time_code_becomes_a_cookie_once_and_only_for_a_minute() -> 
         clock.advance(CODE_LIFE_S + 1)
         async with http.get(f"{url}/open?code={late}") as answer:
             assert answer.status == 403
+
+
+CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
+SAFARI = "Mozilla/5.0 (Macintosh) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.0 Safari/605.1.15"
+
+
+@pytest.mark.parametrize("browser", [CHROME, FIREFOX])
+async def test_a_browser_is_sent_on_to_a_name_that_only_this_node_has(browser: str) -> None:
+    """docs/guides/local-api.md, "Getting in": the cookie is made there, by a second code."""
+    async with serving() as (url, gate, _clock), aiohttp.ClientSession(headers={"User-Agent": browser}) as http:
+        first = f"{url}/open?code={gate.new_code()}&host=own"
+        async with http.get(first, allow_redirects=False) as answer:
+            place = URL(answer.headers["Location"])
+            assert (answer.status, "Set-Cookie" in answer.headers) == (303, False)
+        assert re.fullmatch(r"[0-9a-f]{32}\.localhost", place.host or "")
+        assert place.port == gate.port
+        async with http.get(first, allow_redirects=False) as answer:
+            assert answer.status == 403
+        by_name = {"Host": f"{place.host}:{place.port}"}
+        async with http.get(url + place.path_qs, headers=by_name, allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (303, "/")
+            cookie = {"Cookie": answer.headers["Set-Cookie"].partition(";")[0]}
+        origin = {"Origin": f"http://{place.host}:{place.port}"}
+        async with http.get(url + "/api/v1/notes/5", headers=by_name | origin | cookie) as answer:
+            assert answer.status == 200
+        for wrong in ("0" * 32 + ".localhost", f"www.{place.host}", str(place.host).removesuffix(".localhost")):
+            async with http.get(url + "/", headers={"Host": f"{wrong}:{place.port}"}) as answer:
+                assert answer.status == 403
+
+
+@pytest.mark.parametrize("asker", [SAFARI, "curl/8.0", ""])
+async def test_who_would_ask_the_network_for_that_name_stays_where_it_is(asker: str) -> None:
+    async with (
+        serving() as (url, gate, _clock),
+        aiohttp.ClientSession(headers={"User-Agent": asker}) as http,
+        http.get(f"{url}/open?code={gate.new_code()}&host=own", allow_redirects=False) as answer,
+    ):
+        assert (answer.headers["Location"], "Set-Cookie" in answer.headers) == ("/", True)
+
+
+def test_the_own_name_follows_from_the_token_and_does_not_show_it() -> None:
+    def host(token: bytes) -> str:
+        return Gate(SecretBytes(token), ManualClock(), SeededRng(1), port=8).own_host
+
+    assert host(bytes(32)) == host(bytes(32)) != host(b"\x01" * 32)
+    assert TOKEN.expose().hex()[:32] not in host(TOKEN.expose())
 
 
 @pytest.mark.parametrize(

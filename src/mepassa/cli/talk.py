@@ -75,7 +75,7 @@ def open_page(
         return f"{api.url}/open?code={code}"
 
     address = talk(data, work)
-    if print_only or not webbrowser.open(address):
+    if print_only or not webbrowser.open(f"{address}&host=own"):
         say(address)
 
 

@@ -44,6 +44,16 @@ class Gate:
         """Derived from the token, so that an open page survives a restart and the token never reaches a browser."""
         return hmac.digest(self.token.expose(), b"mepassa cookie 1", hashlib.sha256).hex()
 
+    @property
+    def own_host(self) -> str:
+        """A name of this machine that nobody else can guess, the same across starts (decision 0122).
+
+        A browser shows 127.0.0.1's cookies to whatever program answers at another port there, another user's too; those of
+        this name it shows only to whoever it was sent to by this name.
+        """
+        label = hmac.digest(self.token.expose(), b"mepassa page host 1", hashlib.sha256)[:16]
+        return f"{label.hex()}.localhost:{self.port}"
+
     def proof(self, nonce: bytes) -> str:
         """That whoever answers at this port holds the token, without showing it (`cli.local_api` asks first)."""
         message = b"mepassa api proof 1" + self.port.to_bytes(2, "big") + nonce
@@ -89,7 +99,7 @@ class Gate:
         return None
 
     def _hosts(self) -> set[str]:
-        return {f"127.0.0.1:{self.port}", f"localhost:{self.port}"}
+        return {f"127.0.0.1:{self.port}", f"localhost:{self.port}", self.own_host}
 
     def _authorised(self, request: web.Request) -> bool:
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")

@@ -24,6 +24,11 @@ ROOT_FILES = ("theme.js", "icon.svg")
 """What the page loads besides its hashed assets."""
 
 
+RESOLVES_LOCALHOST = re.compile("(Chrome|Firefox)/")
+"""Browsers that take every name under .localhost for this machine by themselves ("Let localhost be localhost").
+Others ask the system, which may ask the network. (Both on iOS are Safari beneath, and call themselves otherwise.)"""
+
+
 def _file(path: Path, cache: str) -> Handler:
     async def serve(_request: web.Request) -> web.StreamResponse:
         return web.FileResponse(path, headers={"Cache-Control": cache})
@@ -44,11 +49,17 @@ def add_pages(app: web.Application, gate: Gate, dist: Path = WEB_DIST) -> None:
         return web.FileResponse(found, headers={"Cache-Control": "public, max-age=31536000, immutable"})
 
     async def open_page(request: web.Request) -> web.StreamResponse:
-        """One code, one cookie; the address that stays in the history is the bare page."""
+        """One code, one cookie; the address that stays in the history is the bare page.
+
+        `host=own`: at a name of the node's own, by a second code, where the browser knows what to make of that.
+        """
         if not gate.redeem(request.query.get("code", "")):
             return problem(
                 HTTPStatus.FORBIDDEN, "CodeExpiredError", "This link was used or is too old; run `mepassa open`."
             )
+        if request.query.get("host") == "own" and RESOLVES_LOCALHOST.search(request.headers.get("User-Agent", "")):
+            elsewhere = f"http://{gate.own_host}/open?code={gate.new_code()}"
+            return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": elsewhere})
         answer = web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": "/"})
         answer.set_cookie(gate.cookie_name, gate.cookie_value, httponly=True, samesite="Strict", max_age=90 * 86_400)
         return answer
