@@ -6,13 +6,20 @@ from itertools import pairwise
 
 import pytest
 
-from mepassa.client.device_lists import FETCH_EVERY_S, FETCHES_AT_ONCE, LONGEST_PAUSE_S
+from mepassa.client.device_lists import (
+    FETCH_EVERY_S,
+    FETCHES_AT_ONCE,
+    LONGEST_PAUSE_S,
+    LOOKED_AT_EVERY_S,
+    LOOKED_AT_FIRST_S,
+)
 from mepassa.client.inbox import Arrival, Inbox
 from mepassa.client.link_identity import DbLinkIdentity
 from mepassa.client.paths.signals import SignalBudget, SignalPost
 from mepassa.model.device_list import SignedDeviceList
 from mepassa.model.errors import HomeUnreachableError, MepassaError, TokenRefusedError
 from mepassa.model.ids import AccountId, Address
+from mepassa.ports.mailbox import FetchedAccount
 from mepassa.protocol.account import local_identity, sender_certificate
 from mepassa.protocol.sealing import SignalPayload, seal_plaintext
 from mepassa.testing import SeededRng
@@ -88,7 +95,74 @@ def test_a_home_that_refuses_withholds_and_one_that_is_away_does_not(
 
     play(ana, directory, story)
     assert ana.contact(beto).device_list == newer
-    assert len(directory.fetches) == 6
+    assert len({when for _, when in directory.fetches}) == 6, (
+        "where the token is refused, as anybody in the same moment"
+    )
+
+
+class TokensEnded(Directory):
+    """A home whose account was recovered: no token is good any more, and whoever works is shown the list."""
+
+    async def fetch_account(self, account: AccountId, token: bytes | None, *, prekeys: bool = True) -> FetchedAccount:
+        if token is not None:
+            self.fetches.append((account, asyncio.get_running_loop().time()))
+            raise TokenRefusedError
+        return await super().fetch_account(account, token, prekeys=prekeys)
+
+
+def test_where_our_token_is_good_no_more_the_list_is_asked_for_as_anybody_does(pair: tuple[Phone, Phone]) -> None:
+    ana, beto = pair
+    directory = TokensEnded()
+    directory.lists[beto.account] = newer = next_list(beto)
+
+    async def story(inbox: Inbox) -> None:
+        for _ in range(5):
+            inbox.lists.token_refused(beto.account)
+            await asyncio.sleep(HOUR_S / 10)
+        assert ana.contact(beto).device_list == newer
+
+    play(ana, directory, story)
+    moments = sorted({when for _, when in directory.fetches})
+    assert len(moments) <= 2, "once an hour for that, and the look within an hour of the start"
+
+
+def test_a_contact_is_looked_at_once_a_day_without_any_reason(pair: tuple[Phone, Phone]) -> None:
+    ana, beto = pair
+    directory = Directory()
+    directory.lists[beto.account] = list_of(ana, beto)
+
+    async def story(inbox: Inbox) -> None:
+        await asyncio.sleep(LOOKED_AT_FIRST_S)
+        assert len(directory.fetches) == 1
+        await asyncio.sleep(4 * LOOKED_AT_EVERY_S)
+        assert 4 <= len(directory.fetches) - 1 <= 8
+        directory.lists[beto.account] = HomeUnreachableError()
+        before = len(directory.fetches)
+        await asyncio.sleep(4 * LOOKED_AT_EVERY_S)
+        assert 4 <= len(directory.fetches) - before <= 8, "nobody waits for it: it is not asked for more often"
+        directory.lists[beto.account] = next_list(beto)
+        await asyncio.sleep(LOOKED_AT_EVERY_S)
+
+    play(ana, directory, story)
+    assert ana.contact(beto).device_list == next_list(beto)
+    assert alarms(ana) == []
+
+
+def test_the_daily_look_does_not_keep_a_named_list_waiting(pair: tuple[Phone, Phone]) -> None:
+    ana, beto = pair
+    directory = Directory()
+    directory.lists[beto.account] = list_of(ana, beto)
+
+    async def story(inbox: Inbox) -> None:
+        await asyncio.sleep(LOOKED_AT_FIRST_S + FETCH_EVERY_S)
+        directory.lists[beto.account] = newer = names_a_newer_list(beto)
+        beto.write(ana, "tenho outra lista")
+        for envelope in beto.post(ana):
+            await inbox.receive(envelope, Arrival(STORED))
+        await asyncio.sleep(1)
+        assert ana.contact(beto).device_list == newer
+
+    play(ana, directory, story)
 
 
 def test_what_a_message_has_named_is_asked_for_again_after_a_start(pair: tuple[Phone, Phone]) -> None:

@@ -13,7 +13,7 @@ from mepassa.model.secret import SecretBytes
 from mepassa.model.status import ChatState, MessageStatus
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.stores import InviteKind, OutboxKind, PrekeyKind, Tx
-from mepassa.protocol import contacts, outbound
+from mepassa.protocol import contacts, outbound, restarts
 from mepassa.protocol.account import local_identity
 from mepassa.protocol.devices import remote_device
 from mepassa.protocol.inbound import MAX_REQUEST_TEXTS, Fate
@@ -221,7 +221,7 @@ def forge(
 ) -> Fate:
     """Ana's first message with another introduction inside, everything else being right."""
     ana.add(beto.invite(), beto)
-    real = outbound.introduction
+    real = restarts.introduction
     monkeypatch.setattr(outbound, "introduction", lambda own, contact: change(real(own, contact)))
     ana.write(beto, "confia")
     (envelope,) = ana.post(beto)

@@ -37,6 +37,7 @@ from mepassa.ports.stores import (
 from mepassa.protocol.tokens import token_changes
 from mepassa.server.db import Database
 from mepassa.server.home import Home
+from mepassa.server.limits import HomePolicy
 from mepassa.storage import InlineDb
 from mepassa.testing import START_MS, Life, LoopClock, SeededRng, World
 from mepassa.testing.network import CLEAR, VirtualNetwork, Weather
@@ -323,6 +324,7 @@ class House:
             rng=self.rng.fork("home"),
             key=HOME_KEY,
             registration=RegistrationPolicy.OPEN,
+            policy=HomePolicy(request_work_bits=4),  # work takes real time, which a virtual loop has not
         )
         await home.start()
         life = self.home_life = self.world.boot("home")

@@ -13,6 +13,28 @@ WORDS: dict[str, tuple[str, str]] = {
             " verification made before stands. If you did not expect that, ask {name} by another way."
         ),
     ),
+    "account_recovered": (
+        (
+            "{name} recuperou a conta num aparelho novo, com as 24 palavras: o número de segurança é o mesmo, mas a conversa não"
+            " está mais lá. O que você escrever vai como pedido, até {name} aceitar. Se não esperava por isso, pergunte por"
+            " outro caminho."
+        ),
+        (
+            "{name} recovered the account on a new device, with the 24 words: the safety number is the same, but your chat is not"
+            " there any more. What you write goes as a request until {name} accepts. If you did not expect that, ask by another"
+            " way."
+        ),
+    ),
+    "device_removed": (
+        (
+            "Este aparelho saiu da conta: ela foi recuperada, ou ele foi tirado, em outro aparelho. O que está aqui continua"
+            " legível; nada mais é enviado nem recebido. Se não foi você, recupere a conta com as suas 24 palavras."
+        ),
+        (
+            "This device was removed from the account, which was recovered or changed on another one. What is here stays"
+            " readable; nothing is sent or received any more. If that was not you, recover the account with your 24 words."
+        ),
+    ),
     "DeviceListForkError": (
         (
             "Há duas listas de aparelhos de {name}, assinadas com a mesma chave: mais alguém pode ter as 24 palavras. Se você"

@@ -49,12 +49,25 @@ def init(
         bool,
         flag("Aceita http:// para outra máquina. Para testes.", "Allow http:// to another machine. For tests."),
     ] = False,
+    recover: Annotated[
+        bool,
+        flag(
+            "Traz para cá a conta das suas 24 palavras; os aparelhos que ela tinha saem.",
+            "Bring the account of your 24 words here; the devices that it had are removed.",
+        ),
+    ] = False,
+    words_file: Annotated[
+        Path | None,
+        option(
+            "As 24 palavras, para --recover; sem isto, são pedidas.", "The 24 words, for --recover; else asked for."
+        ),
+    ] = None,
     data: DataFolder = None,
 ) -> None:
     """Create your account on a home server, in this folder. Prints the recovery phrase once."""
-    from mepassa.client.init import InitConfig, create  # the node loads only where it is needed
+    from mepassa.client import init as accounts  # the node loads only where it is needed
 
-    config = InitConfig(
+    config = accounts.InitConfig(
         data=folder_of(data),
         home_url=home,
         name=name,
@@ -65,7 +78,13 @@ def init(
         insecure_home=insecure_home,
         portuguese=pick("pt", "en") == "pt",
     )
-    made = asyncio.run(create(config))
+    if recover:
+        found = asyncio.run(accounts.recover(config, words_of(words_file)))
+        say_recovered(name, found.account_id.hex(), found.removed_devices)
+        return
+    if words_file is not None:
+        raise UsageError("--words-file goes with --recover.", field="words_file")
+    made = asyncio.run(accounts.create(config))
     say(
         pick(
             f"Pronto, {name}. Sua conta: {made.account_id.hex()}",
@@ -79,6 +98,29 @@ def init(
         )
     )
     say(made.recovery_phrase)
+
+
+def say_recovered(name: str, account_id: str, removed: int) -> None:
+    say(
+        pick(
+            f"Pronto, {name}. Sua conta está neste aparelho: {account_id}",
+            f"Done, {name}. Your account is on this device: {account_id}",
+        )
+    )
+    say(
+        pick(
+            f"Aparelhos que saíram da conta: {removed}. Eles são avisados e não entram mais.",
+            f"Devices that were removed: {removed}. They are told so, and are not let in any more.",
+        )
+    )
+    say(
+        pick(
+            "Contatos e mensagens não vêm com as palavras: seu número de segurança é o mesmo, e quem escrever a você aparece"
+            " como pedido. Links que você tinha passado não valem mais.",
+            "Contacts and messages do not come with the words: your safety number is the same, and whoever writes to you"
+            " appears as a request. Links that you had given out are no longer good.",
+        )
+    )
 
 
 def run(
@@ -151,17 +193,29 @@ def run(
     run_node(config, ready)
 
 
+def words_of(file: Path | None) -> SecretBytes:
+    """The 24 words: the file's, or what is typed at a terminal. Raises `UsageError` where nobody can be asked."""
+    if file is not None:
+        return SecretBytes(read_file(file, "words_file"))
+    if not sys.stdin.isatty():
+        raise UsageError("Give the 24 words with --words-file.", field="words_file")
+    return SecretBytes(input(pick("As 24 palavras: ", "The 24 words: ")).encode())
+
+
 def passphrase_of(file: Path | None, *, ask: bool) -> SecretBytes | None:
     """The file's first line, or what is typed at a terminal when `ask`; None where nobody can be asked."""
     if file is not None:
-        try:
-            line = file.read_text().partition("\n")[0]
-        except OSError as error:
-            raise InvalidInputError(
-                pick(f"Não foi possível ler {file}: {error.strerror}.", f"{file} cannot be read: {error.strerror}."),
-                field="passphrase_file",
-            ) from error
-        return SecretBytes(line.encode())
+        return SecretBytes(read_file(file, "passphrase_file").partition(b"\n")[0].removesuffix(b"\r"))
     if ask and sys.stdin.isatty():
         return SecretBytes(getpass(pick("Senha: ", "Passphrase: ")).encode())
     return None
+
+
+def read_file(file: Path, field: str) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InvalidInputError(
+            pick(f"Não foi possível ler {file}: {error.strerror}.", f"{file} cannot be read: {error.strerror}."),
+            field=field,
+        ) from error

@@ -1,6 +1,7 @@
 """How the command line speaks: Portuguese where the system does, else English; one sentence for an error."""
 
 import os
+import re
 import sys
 
 from mepassa.model.errors import MepassaError
@@ -18,6 +19,8 @@ PORTUGUESE = {
     "PassphraseMissingError": "Os dados desta pasta têm senha; indique-a com --passphrase-file.",
     "KeyringLockedError": "O chaveiro do sistema não entrega a chave dos dados; destranque-o e tente de novo.",
     "RegistrationRefusedError": "O servidor não aceitou o cadastro; peça um convite a quem cuida dele, ou confira o seu.",
+    "AccountUnknownError": "O servidor não conhece a conta destas 24 palavras; confira o endereço dele e as palavras.",
+    "DeviceRemovedError": "Este aparelho saiu da conta. O que está aqui continua legível; nada mais é enviado nem recebido.",
     "LoginRefusedError": "O servidor não conhece este aparelho; talvez ele tenha sido removido da conta.",
     "StateRolledBackError": "Os dados deste computador são uma cópia antiga; as conversas estão sendo refeitas antes de enviar algo.",
     "RolledBackAgainError": (
@@ -61,9 +64,22 @@ PORTUGUESE_SENTENCES = {
     "That is not this contact's safety number; compare it again.": (
         "Esse não é o número de segurança deste contato; compare de novo."
     ),
+    "These words are known but do not belong together; check their order and spelling.": (
+        "Estas palavras existem, mas não formam uma conta; confira a ordem e a grafia."
+    ),
+    "This account has had as many devices as there are numbers for.": "Esta conta já teve todos os aparelhos que podia ter.",
     "The node did not answer in time; try again.": "O MePassa desta pasta não respondeu a tempo; tente de novo.",
 }
 """By what is said in English, where one class says several things; comes before the class's own sentence."""
+
+
+PORTUGUESE_PATTERNS = {
+    r"A recovery phrase has 24 words; this one has (\d+)\.": "São 24 palavras; aqui há {0}.",
+    r"Word (\d+) of the recovery phrase is in no word list; check its spelling\.": (
+        "A palavra {0} não está em nenhuma das listas; confira a grafia."
+    ),
+}
+"""The same for sentences that hold a figure."""
 
 
 def portuguese() -> bool:
@@ -81,7 +97,12 @@ def say(text: str) -> None:
 
 def in_words(code: str, message: str) -> str:
     """An error in the reader's language, as far as there are words for it."""
-    return PORTUGUESE_SENTENCES.get(message) or PORTUGUESE.get(code, message) if portuguese() else message
+    if not portuguese():
+        return message
+    for pattern, said in PORTUGUESE_PATTERNS.items():
+        if found := re.fullmatch(pattern, message):
+            return said.format(*found.groups())
+    return PORTUGUESE_SENTENCES.get(message) or PORTUGUESE.get(code, message)
 
 
 def say_error(error: MepassaError) -> None:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from mepassa.client.courier import Homes
-from mepassa.model.errors import DiskFullError, MepassaError, RemoteError
+from mepassa.model.errors import DiskFullError, MepassaError, RemoteError, TokenRefusedError
 from mepassa.model.ids import AccountId
 from mepassa.model.status import ChatState
 from mepassa.ports.clock import Clock
 from mepassa.ports.db import Db
+from mepassa.ports.mailbox import FetchedAccount, RecipientHome
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Tx
 from mepassa.protocol.alarms import Alarm, raise_alarm
@@ -26,6 +27,10 @@ LONGEST_PAUSE_S = 3600.0
 """…and half as often after each answer without the list, down to once an hour: a list that is held back costs no more."""
 WITHHELD_AFTER = 3
 """Answers without the list, in a row, before the person is told: two may be a home that has not heard of it yet."""
+LOOKED_AT_EVERY_S = 24 * 3600.0
+"""A contact whose devices are all lost cannot tell us so: who they are now is asked for once a day without any reason…"""
+LOOKED_AT_FIRST_S = 3600.0
+"""…and within an hour after a start, at a random moment: a list of all contacts at once would show them to an observer."""
 FETCHES_AT_ONCE = 8
 """Homes that are asked at the same time: one that answers slowly keeps nobody else's list from coming."""
 
@@ -45,6 +50,8 @@ class _Asking:
 
     due: float | None = None
     asked_at: float | None = None
+    routine: bool = False
+    """What is due is the daily look: an answer with nothing new is fine."""
     running: bool = False
     tries: int = 0
     outdated: int = 0
@@ -63,8 +70,14 @@ class DeviceLists:
     def named(self, account: AccountId) -> None:
         """A message has named a list that we do not have. Nothing new where its home is being asked for one already."""
         asking = self._of(account)
-        if asking.due is None:
+        if asking.due is None or asking.routine:
             self._ask_at(asking, self._clock.monotonic())
+
+    def token_refused(self, account: AccountId) -> None:
+        """Its home does not let us in any more, as when the account was recovered. Asked once an hour for that."""
+        asking, now = self._of(account), self._clock.monotonic()
+        if asking.due is None or asking.routine:
+            self._ask_at(asking, now if asking.asked_at is None else max(now, asking.asked_at + LONGEST_PAUSE_S))
 
     def unlisted_sender(self, account: AccountId) -> None:
         """A device that this account certifies, and our list does not name, has sent something: ask soon."""
@@ -84,6 +97,7 @@ class DeviceLists:
             if wants_list(contact):
                 self.named(contact.account)
         async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._enrol_contacts())
             while True:
                 self._changed.clear()
                 wait_s = self._begin_due(tasks)
@@ -92,6 +106,14 @@ class DeviceLists:
                         await self._changed.wait()
                 except TimeoutError:
                     pass
+
+    async def _enrol_contacts(self) -> None:
+        """Whoever has become a contact is looked at within an hour from then on."""
+        while True:
+            for contact in await self._db.run(lambda tx: tx.contacts()):
+                if contact.state is ChatState.ACCEPTED:
+                    self._look_later(self._of(contact.account), self._rng.uniform(0, LOOKED_AT_FIRST_S))
+            await asyncio.sleep(LOOKED_AT_FIRST_S)
 
     def _begin_due(self, tasks: asyncio.TaskGroup) -> float | None:
         """Ask whoever is due, the longest due first. Returns in how many seconds there is something to do again."""
@@ -120,16 +142,26 @@ class DeviceLists:
         if asking.asked_at is not None:
             at = max(at, asking.asked_at + FETCH_EVERY_S)
         if asking.due is None or at < asking.due:
-            asking.due = at
+            asking.due, asking.routine = at, False
+            self._changed.set()
+
+    def _look_later(self, asking: _Asking, wait_s: float) -> None:
+        if asking.due is None:
+            asking.due, asking.routine = self._clock.monotonic() + wait_s, True
             self._changed.set()
 
     async def _ask(self, account: AccountId, asking: _Asking) -> None:
         asking.due, asking.asked_at = None, self._clock.monotonic()
+        routine, asking.routine = asking.routine, False
         try:
             answer = await self._fetch(account)
             if answer is _Answer.CURRENT:
                 asking.tries = asking.outdated = 0
                 await self._on_current(account)
+                self._look_later(asking, self._rng.uniform(0.5, 1.0) * LOOKED_AT_EVERY_S)
+                return
+            if routine:
+                self._look_later(asking, self._rng.uniform(0.5, 1.0) * LOOKED_AT_EVERY_S)
                 return
             asking.outdated += answer is _Answer.OUTDATED
             if answer is _Answer.OUTDATED and asking.outdated == WITHHELD_AFTER:
@@ -148,7 +180,7 @@ class DeviceLists:
             return _Answer.CURRENT
         try:
             home = self._homes.recipient(contact.home)
-            fetched = await home.fetch_account(account, token_for(contact), prekeys=False)
+            fetched = await _fetch_list(home, account, token_for(contact))
             current = await self._db.run(lambda tx: learn_answered(tx, account, fetched.device_list))
         except DiskFullError:
             raise
@@ -156,3 +188,13 @@ class DeviceLists:
             log.info("device_list.not_fetched", extra={"error": error.code})
             return _Answer.OUTDATED if isinstance(error, RemoteError) else _Answer.NONE
         return _Answer.CURRENT if current else _Answer.OUTDATED
+
+
+async def _fetch_list(home: RecipientHome, account: AccountId, token: bytes | None) -> FetchedAccount:
+    """By our token, or by work where it is good no more: whoever has recovered their account cannot tell us the new one."""
+    try:
+        return await home.fetch_account(account, token, prekeys=False)
+    except TokenRefusedError:
+        if token is None:
+            raise
+        return await home.fetch_account(account, None, prekeys=False)

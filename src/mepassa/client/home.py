@@ -12,7 +12,7 @@ from mepassa.client.outbox import Outbox
 from mepassa.client.paths.service import PathService
 from mepassa.client.upkeep import Upkeep
 from mepassa.model.envelope import SealedEnvelope
-from mepassa.model.errors import ClockWrongError, DiskFullError, MepassaError
+from mepassa.model.errors import ClockWrongError, DeviceRemovedError, DiskFullError, MepassaError
 from mepassa.model.ids import Address
 from mepassa.ports.clock import SystemClock
 from mepassa.ports.db import Db
@@ -38,12 +38,16 @@ class HomeState:
     connected: bool = False
     clock_offset_s: float = 0.0
     turn: TurnCredentials | None = None
+    is_removed: bool = False
+    """This device is not one of its account's any more."""
     trouble: Callable[[], MepassaError | None] = lambda: None
     """Why there is no log-in now, as the connection knows it."""
 
     @property
     def error(self) -> MepassaError | None:
         """None while connected, and before the first try has ended."""
+        if self.is_removed:
+            return DeviceRemovedError()
         return None if self.connected else self.trouble()
 
     @property

@@ -49,6 +49,7 @@ class Inbox:
         self._on_change, self._on_contacts, self._on_alive = on_change, on_contacts, on_alive
         self._held: dict[AccountId, Held] = {}
         self.lists = DeviceLists(db, homes, clock=clock, rng=rng, on_current=self._release)
+        outbox.on_token_refused = self.lists.token_refused
 
     async def receive(self, envelope: SealedEnvelope, arrival: Arrival) -> bool:
         """Returns after the commit: then acknowledge, whatever the bytes were. Whether this copy delivered something.
@@ -103,5 +104,6 @@ class Inbox:
                     await home.acknowledge((envelope.id,))
                 except MepassaError:
                     pass  # it comes again at the next log-in, and is known then
+        self._outbox.wake(account)
         self._on_contacts()
         self._on_change()

@@ -1,19 +1,28 @@
-"""`mepassa init`: an account in a fresh folder, registered at its home."""
+"""`mepassa init`: an account in a fresh folder, registered at its home; with `--recover` the one of 24 words."""
 
 import asyncio
 import contextlib
 import socket
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
-from mepassa.client.account import create_account
+from mepassa.client.account import create_account, recover_account
 from mepassa.client.folder import NodeFolder
 from mepassa.client.home import CLOCK_TOLERANCE_S
 from mepassa.client.root_key import keep_root_key
 from mepassa.client.settings import INSECURE_HOME, PRIVATE_HOME
-from mepassa.identity import Language, RootKey, encode_recovery_phrase
+from mepassa.identity import (
+    Language,
+    RootKey,
+    decode_device_list,
+    decode_recovery_phrase,
+    encode_recovery_phrase,
+)
 from mepassa.model.addresses import is_private, parse_ip
-from mepassa.model.errors import ClockWrongError, ConflictError
+from mepassa.model.device_list import SignedDeviceList
+from mepassa.model.errors import ClockWrongError, ConflictError, InvalidInputError
 from mepassa.model.home_url import parse_home_url
 from mepassa.model.ids import AccountId
 from mepassa.model.secret import SecretBytes
@@ -22,9 +31,12 @@ from mepassa.ports.folder_lock import FILE_NAME as LOCK_NAME
 from mepassa.ports.folder_lock import FolderLock
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.rng import Rng, SystemRng
-from mepassa.storage import open_database
+from mepassa.storage import SqlDb, open_database
 from mepassa.storage.key import FILE_NAME, ROOT_FILE_NAME, Keyring, make_key
-from mepassa.transports.mailbox import Registration, WebSocketDialer, fetch_well_known, register
+from mepassa.transports.mailbox import Recovery, Registration, WebSocketDialer, fetch_well_known, register
+from mepassa.transports.mailbox import recover as recover_at_home
+
+T = TypeVar("T")
 
 DRAFT_NAME = "node.db.new"
 """The database until the home knows the account: a folder with a `node.db` has a whole account."""
@@ -53,8 +65,73 @@ class Created:
     """24 words: shown once, kept nowhere."""
 
 
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    account_id: AccountId
+    removed_devices: int
+    """Those that the account had before; none of them is let in any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """An account that is being made: the database under its draft name, and a way to the home."""
+
+    folder: Path
+    db: SqlDb
+    home: HomeAddress
+    dialer: WebSocketDialer
+    clock: Clock
+    rng: Rng
+
+
 async def create(config: InitConfig) -> Created:
-    """Make the account and register it. Raises a `LocalError` or `TransientError`; then the folder is as it was."""
+    """Make an account and register it. Raises a `LocalError` or `TransientError`; then the folder is as it was."""
+
+    async def begin(draft: _Draft) -> Created:
+        root = RootKey(SecretBytes(draft.rng.token(32)))
+        own = await create_account(
+            draft.db, root=root, home=draft.home, name=config.name.strip(), clock=draft.clock, rng=draft.rng
+        )
+        registration = Registration(own.root_key, own.device_list, config.invite)
+        await register(draft.dialer, draft.home, registration, clock=draft.clock, rng=draft.rng)
+        _keep(config, draft, root)
+        language = Language.PORTUGUESE if config.portuguese else Language.ENGLISH
+        return Created(own.address.account, encode_recovery_phrase(root, language))
+
+    return await _in_fresh_folder(config, begin)
+
+
+async def recover(config: InitConfig, words: SecretBytes) -> Recovered:
+    """The account of these 24 words on this device alone. Raises as `create`, and `RecoveryPhraseError`, `RemoteError`."""
+    try:
+        root = decode_recovery_phrase(words.expose().decode())
+    except UnicodeDecodeError as error:
+        raise InvalidInputError("The recovery phrase is not text.", field="recovery_phrase") from error
+
+    async def begin(draft: _Draft) -> Recovered:
+        before: list[SignedDeviceList] = []
+
+        async def renew(known: SignedDeviceList) -> SignedDeviceList:
+            own = await recover_account(
+                draft.db, root=root, home=draft.home, name=config.name.strip(), known=known,
+                clock=draft.clock, rng=draft.rng,
+            )  # fmt: skip
+            before.append(known)
+            return own.device_list
+
+        def prove(client_nonce: bytes, home_nonce: bytes) -> bytes:
+            return root.sign_recovery(draft.home.key, client_nonce, home_nonce)
+
+        recovery = Recovery(root.public, prove, renew)
+        await recover_at_home(draft.dialer, draft.home, recovery, clock=draft.clock, rng=draft.rng)
+        _keep(config, draft, root)
+        return Recovered(root.account_id, len(decode_device_list(before[0].body).devices))
+
+    return await _in_fresh_folder(config, begin)
+
+
+async def _in_fresh_folder(config: InitConfig, begin: Callable[[_Draft], Awaitable[T]]) -> T:
+    """A whole account, or the folder as it was."""
     clock, rng = SystemClock(), SystemRng()
     known = await fetch_well_known(config.home_url, expected_key=None, clock=clock, insecure_home=config.insecure_home)
     if abs(offset_s := known.clock_offset_s or 0.0) > CLOCK_TOLERANCE_S:
@@ -71,7 +148,7 @@ async def create(config: InitConfig) -> Created:
         try:
             draft.touch(0o600)
             key = make_key(folder.root, rng, passphrase=config.passphrase, keyring=_keyring(config))
-            created = await _create(config, folder, draft, key, home, clock=clock, rng=rng)
+            made = await _draw_up(config, folder, home, begin, draft=draft, key=key, clock=clock, rng=rng)
             draft.replace(folder.database)
         except BaseException:
             _remove(folder, draft)
@@ -80,7 +157,7 @@ async def create(config: InitConfig) -> Created:
                 with contextlib.suppress(OSError):  # somebody put something into it meanwhile
                     folder.root.rmdir()
             raise
-    return created
+    return made
 
 
 def _remove(folder: NodeFolder, draft: Path) -> None:
@@ -90,28 +167,35 @@ def _remove(folder: NodeFolder, draft: Path) -> None:
         leftover.unlink(missing_ok=True)
 
 
-async def _create(
-    config: InitConfig, folder: NodeFolder, draft: Path, key: SecretBytes, home: HomeAddress, *, clock: Clock, rng: Rng
-) -> Created:
+async def _draw_up(
+    config: InitConfig,
+    folder: NodeFolder,
+    home: HomeAddress,
+    begin: Callable[[_Draft], Awaitable[T]],
+    *,
+    draft: Path,
+    key: SecretBytes,
+    clock: Clock,
+    rng: Rng,
+) -> T:
     db = await open_database(draft, key, create=True)
     dialer = WebSocketDialer(insecure_home=config.insecure_home, private_homes=True)
     try:
-        root = RootKey(SecretBytes(rng.token(32)))
-        own = await create_account(db, root=root, home=home, name=config.name.strip(), clock=clock, rng=rng)
         if config.insecure_home:
             await db.run(lambda tx: tx.put_setting(INSECURE_HOME, b"\x01"))
         if await is_at_private_address(home.url):
             await db.run(lambda tx: tx.put_setting(PRIVATE_HOME, b"\x01"))
-        registration = Registration(own.root_key, own.device_list, config.invite)
-        await register(dialer, home, registration, clock=clock, rng=rng)
-        if not config.key_on_paper:
-            keep_root_key(folder.root, root.seed, rng, passphrase=config.passphrase, keyring=_keyring(config))
+        made = await begin(_Draft(folder.root, db, home, dialer, clock, rng))
         folder.api_token(rng)
-        language = Language.PORTUGUESE if config.portuguese else Language.ENGLISH
-        return Created(own.address.account, encode_recovery_phrase(root, language))
+        return made
     finally:
         await dialer.close()
         await db.close()
+
+
+def _keep(config: InitConfig, draft: _Draft, root: RootKey) -> None:
+    if not config.key_on_paper:
+        keep_root_key(draft.folder, root.seed, draft.rng, passphrase=config.passphrase, keyring=_keyring(config))
 
 
 def _keyring(config: InitConfig) -> Keyring | None:

@@ -10,6 +10,7 @@ from mepassa.ports.db import Db
 from mepassa.ports.stores import OwnAccount, Tx
 from mepassa.ports.transport import LinkIdentity
 from mepassa.protocol.devices import reachable_devices
+from mepassa.protocol.removal import is_removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ class _Direct:
 
 def _read(tx: Tx) -> tuple[OwnAccount, dict[Address, _Peer]]:
     peers = {}
-    for contact in tx.contacts():
+    for contact in () if is_removed(tx) else tx.contacts():
         for device in reachable_devices(contact):
             peers[device.address] = _Peer(device.identity_key, contact.allows_direct)
     return tx.own(), peers

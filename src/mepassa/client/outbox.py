@@ -17,7 +17,7 @@ from mepassa.client.courier import (
     Sent,
     Stored,
 )
-from mepassa.model.errors import BusyError, DeviceListForkError, DiskFullError, MepassaError
+from mepassa.model.errors import BusyError, DeviceListForkError, DiskFullError, MepassaError, TokenRefusedError
 from mepassa.model.ids import AccountId, Address
 from mepassa.ports.clock import Clock
 from mepassa.ports.db import Db
@@ -77,6 +77,8 @@ class Outbox:
         self._clock, self._rng, self._on_change = clock, rng, on_change
         self._lanes: dict[AccountId, _Lane] = {}
         self._tasks: asyncio.TaskGroup | None = None
+        self.on_token_refused: Callable[[AccountId], None] = lambda _account: None
+        """A home does not let us in any more: its account may be another one's devices now."""
 
     async def run(self) -> None:
         try:
@@ -201,6 +203,8 @@ class Outbox:
                 )
             case _:
                 assert_never(outcome)
+        if error == TokenRefusedError.__name__:
+            self.on_token_refused(item.to.account)
         if error:
             log.info("outbox.refused", extra={"error": error, "attempt": item.attempts + 1})
         self._on_change()
@@ -220,6 +224,8 @@ class Outbox:
         if isinstance(error, DeviceListForkError):
             await self._commit(lambda tx: alarm_fork(tx, contact))
             self._on_change()
+        if isinstance(error, TokenRefusedError):
+            self.on_token_refused(contact.account)
         name = error.code if error is not None else "NoPrekeysError"
         after_s = error.retry_after_s if isinstance(error, BusyError) else None
         await self._commit(

@@ -25,6 +25,7 @@ from mepassa.client.outbox import Outbox
 from mepassa.client.paths.service import PathService
 from mepassa.client.paths.signals import SignalBudget, SignalPost
 from mepassa.client.presence import PresenceService
+from mepassa.client.removal import RemovalWatch
 from mepassa.client.run import Run
 from mepassa.client.settings import INSECURE_HOME, PRIVATE_HOME
 from mepassa.client.transports import Transports
@@ -76,6 +77,7 @@ async def build(config: NodeConfig, folder: NodeFolder, db: SqlDb, cleanup: Asyn
             rooms.contacts.run,
             connection.run,
             rooms.home_service.run,
+            rooms.removal.run,
             presence.run,
             follow_network,
         ),
@@ -142,6 +144,7 @@ class Rooms:
     home_service: HomeService
     inbox: Inbox
     messenger: Messenger
+    removal: RemovalWatch
 
 
 def furnish(ground: Ground, homes: SealedHomes) -> Rooms:
@@ -164,7 +167,14 @@ def furnish(ground: Ground, homes: SealedHomes) -> Rooms:
         db, homes, outbox, upkeep, clock=clock, rng=rng, on_change=ring, on_contacts=contacts.changed,
         check_clock=home_service.check_clock,
     )  # fmt: skip
-    return Rooms(home, paths, outbox, upkeep, contacts, home_service, inbox, messenger)
+
+    def fall_silent() -> None:
+        paths.set_paths(direct=False, relay=False, how="close")
+        contacts.changed()
+        ring()
+
+    removal = RemovalWatch(db, homes, home, ground.own.address.account, on_removed=fall_silent)
+    return Rooms(home, paths, outbox, upkeep, contacts, home_service, inbox, messenger, removal)
 
 
 # --- the network -------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 MepassaError
 ├── LocalError            our bug, our limits, or something the person can mend
 │   ├── TextTooLongError  UnsupportedError  NotFoundError  ConflictError  InvalidInputError
+│   ├── DeviceRemovedError
 │   ├── FolderInUseError  PortTakenError  WrongPassphraseError  DiskFullError  NotInitialisedError
 │   └── ClockWrongError
 ├── RemoteError           the peer (or the bytes it sent) broke the rules
@@ -69,6 +70,12 @@ class NotFoundError(LocalError):
 
 class ConflictError(LocalError):
     sentence = "That does not fit the present state."
+
+
+class DeviceRemovedError(ConflictError):
+    sentence = (
+        "This device was removed from the account. What is here stays readable; nothing is sent or received any more."
+    )
 
 
 class NotInitialisedError(LocalError):

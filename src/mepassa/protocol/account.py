@@ -12,8 +12,9 @@ from mepassa.identity import (
     RootKey,
     next_version,
     sign_device_list,
+    verify_device_list,
 )
-from mepassa.model.device_list import DeviceEntry, DeviceList
+from mepassa.model.device_list import DeviceEntry, DeviceList, SignedDeviceList
 from mepassa.model.errors import ConflictError, InvalidInputError, NotInitialisedError
 from mepassa.model.ids import Address, Timestamp
 from mepassa.model.secret import SecretBytes
@@ -25,7 +26,8 @@ from mepassa.protocol.sealing import issue_device_certificate, issue_sender_cert
 from mepassa.protocol.session import LocalIdentity, archive_restored
 from mepassa.protocol.session_rows import load_session
 
-FIRST_DEVICE = 1
+FIRST_DEVICE, LAST_DEVICE = 1, 127
+"""Signal's device numbers; none is given twice."""
 MAX_REGISTRATION_ID = 16_380
 DAY_MS = 24 * 3600 * 1000
 CERTIFICATE_RENEWED_BELOW_MS = 30 * DAY_MS
@@ -39,26 +41,48 @@ _SENDER_CERTIFICATE = "sender-certificate"
 
 def create_account(tx: Tx, *, root: RootKey, home: HomeAddress, name: str, now_ms: Timestamp, rng: Rng) -> OwnAccount:
     """The account and its first device, signed list included. Raises `ConflictError` when there is one already."""
+    return _begin(tx, root, home, name, FIRST_DEVICE, next_version(None, now_ms), bytes(32), rng)
+
+
+def recover_account(
+    tx: Tx, *, root: RootKey, home: HomeAddress, name: str, known: SignedDeviceList, now_ms: Timestamp, rng: Rng
+) -> OwnAccount:
+    """The same account on this device alone, from its root key and the list that its home has: all else is new.
+
+    The version is above the known one, the number above every listed one, so that no session of a lost device is taken
+    for one with this. Raises `SignatureError` for a list of another account, `ConflictError` when there is an account
+    here already, or no number left.
+    """
+    devices = verify_device_list(root.public, known)
+    number = 1 + max(entry.device for entry in devices.devices)
+    if number > LAST_DEVICE:
+        raise ConflictError("This account has had as many devices as there are numbers for.")
+    return _begin(tx, root, home, name, number, next_version(devices.version, now_ms), known.hash, rng)
+
+
+def _begin(
+    tx: Tx, root: RootKey, home: HomeAddress, name: str, number: int, version: int, previous_hash: bytes, rng: Rng
+) -> OwnAccount:
     if not 1 <= len(name) <= 64 or not name.isprintable() or name != name.strip():
         raise InvalidInputError("A name is 1 to 64 letters, without line breaks or spaces around it.", field="name")
     check_no_account(tx)
     device = IdentityKeyPair(SecretBytes(rng.token(32)))
     registration_id = 1 + rng.below(MAX_REGISTRATION_ID)
     devices = DeviceList(
-        version=next_version(None, now_ms),
-        previous_hash=bytes(32),
-        devices=(DeviceEntry(FIRST_DEVICE, device.public, registration_id),),
+        version=version,
+        previous_hash=previous_hash,
+        devices=(DeviceEntry(number, device.public, registration_id),),
         home_url=home.url,
         home_key=home.key,
     )
     own = OwnAccount(
-        address=Address(root.account_id, FIRST_DEVICE),
+        address=Address(root.account_id, number),
         name=name,
         root_key=root.public,
         identity_key=device.public,
         device_seed=device.seed,
         registration_id=registration_id,
-        device_certificate=issue_device_certificate(root, FIRST_DEVICE, device.public),
+        device_certificate=issue_device_certificate(root, number, device.public),
         device_list=sign_device_list(root, devices),
         list_version=devices.version,
         home=home,

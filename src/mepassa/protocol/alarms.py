@@ -10,6 +10,10 @@ class Alarm(StrEnum):
     """The values are stable: programs read them in the event stream."""
 
     NEW_DEVICE = "new_device"
+    ACCOUNT_RECOVERED = "account_recovered"
+    """All devices of a contact are new: recovered from the 24 words, and our chat is not there any more."""
+    DEVICE_REMOVED = "device_removed"
+    """This device: a newer list of our own root key names it no longer."""
     LIST_FORKED = "DeviceListForkError"
     ROOT_CHANGED = "root_changed"
     """Somebody shows another root key under a contact's account id."""

@@ -27,6 +27,7 @@ from mepassa.protocol.account import DAY_MS
 from mepassa.protocol.devices import learn_list
 from mepassa.protocol.outbound import Draft, address, address_renewed, drop_rows, make_content
 from mepassa.protocol.receipts import release_held
+from mepassa.protocol.removal import check_not_removed
 from mepassa.protocol.tokens import previous_keys, rotate_profile
 from mepassa.wire.content import decode_content
 
@@ -97,6 +98,7 @@ def add_card(tx: Tx, card: Card, offered: SignedDeviceList, *, direct: bool, now
     person asks at once, without a text. Raises as `check_card`, and `SignatureError` or `MalformedError` for a list
     that is not the account's.
     """
+    check_not_removed(tx)
     own = tx.own()
     account = check_card(own, card, direct=direct)
     verify_device_list(card.root_key, offered)
@@ -191,6 +193,7 @@ def request_crossed(tx: Tx, contact: Contact, introduction: Introduction, now_ms
 
 def accept(tx: Tx, account: AccountId, *, direct: bool, now_ms: Timestamp, rng: Rng) -> Contact:
     """The person says yes: keys and held-back receipts go out. Again: changes nothing. Raises `ConflictError`."""
+    check_not_removed(tx)
     contact, own = require(tx, account), tx.own()
     if contact.state is ChatState.ACCEPTED:
         return contact

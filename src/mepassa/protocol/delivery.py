@@ -23,6 +23,7 @@ from mepassa.protocol.contacts import require
 from mepassa.protocol.devices import learn_list, remote_device
 from mepassa.protocol.outbound import EXPIRY_MS, Draft, address, drop_rows, make_content, renew, seal_due
 from mepassa.protocol.receipts import adopted_route
+from mepassa.protocol.removal import check_not_removed
 from mepassa.protocol.session import initiate
 from mepassa.protocol.session_rows import load_session
 from mepassa.protocol.status import StatusEvent, move
@@ -42,6 +43,7 @@ def compose_text(
     """
     if len(client_id) != CLIENT_ID_BYTES:
         raise InvalidInputError("client_id is 16 bytes.", field="client_id")
+    check_not_removed(tx)
     contact = require(tx, chat)
     sent = tx.message_by_client_id(client_id)
     if sent is not None:

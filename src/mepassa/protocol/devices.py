@@ -13,6 +13,7 @@ from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.stores import Contact, EventKind, Tx
 from mepassa.protocol.alarms import Alarm, raise_alarm
 from mepassa.protocol.device_changes import follow_list
+from mepassa.protocol.restarts import ask_anew, has_restarted
 from mepassa.protocol.session import RemoteDevice
 from mepassa.protocol.verification import withdraw
 
@@ -63,7 +64,10 @@ def learn_list(tx: Tx, contact: Contact, offered: SignedDeviceList) -> Contact:
     if before is not None:
         follow_list(tx, contact.account, before, devices)
         known = {entry.identity_key for entry in before.devices}
-        if any(entry.identity_key not in known for entry in devices.devices):
+        if has_restarted(before, devices):
+            raise_alarm(tx, Alarm.ACCOUNT_RECOVERED, contact.account)
+            contact = ask_anew(tx, contact, devices)
+        elif any(entry.identity_key not in known for entry in devices.devices):
             raise_alarm(tx, Alarm.NEW_DEVICE, contact.account)
     return contact
 

@@ -208,6 +208,9 @@ def _from_stranger(
             contact = request_received(tx, content.introduction, devices, unsealed.sender.account, now_ms, rng)
         else:
             contact = learn_list(tx, contact, content.introduction.device_list)
+            if contact.device_list == content.introduction.device_list:  # what opens their mailbox now
+                contact = replace(contact, profile_key=SecretBytes(content.introduction.profile_key))
+                tx.put_contact(contact)
     except (DecryptionError, MalformedError, SignatureError):
         return dropped
     except DeviceListForkError:

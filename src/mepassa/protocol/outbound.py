@@ -7,16 +7,16 @@ send it are committed together, so that no ciphertext leaves before the ratchet 
 from collections.abc import Container
 from dataclasses import dataclass, replace
 
-from mepassa.model.card import Card
-from mepassa.model.content import Body, Content, Hello, Introduction, Receipt, Text
+from mepassa.model.content import Body, Content, Hello, Receipt, Text
 from mepassa.model.envelope import MAX_REQUEST_ENVELOPE_BYTES
 from mepassa.model.errors import TooLargeError
 from mepassa.model.ids import Address, EnvelopeId, MessageId, Timestamp
 from mepassa.model.status import ChatState
 from mepassa.ports.rng import Rng
-from mepassa.ports.stores import Contact, OutboxKind, OutboxRow, OwnAccount, Renewal, SentRow, Tx
+from mepassa.ports.stores import Contact, OutboxKind, OutboxRow, Renewal, SentRow, Tx
 from mepassa.protocol.account import DAY_MS, local_identity, sender_certificate
 from mepassa.protocol.devices import listed_devices, remote_device
+from mepassa.protocol.restarts import introduction
 from mepassa.protocol.sealing import seal_content
 from mepassa.protocol.session import NoSessionError, StaleSessionError
 from mepassa.protocol.session_rows import load_session
@@ -50,15 +50,6 @@ def make_content(tx: Tx, contact: Contact, draft: Draft, now_ms: Timestamp) -> C
         body=draft.body,
         introduction=introduction(own, contact) if contact.state is ChatState.REQUESTED else None,
         resend_of=draft.resend_of,
-    )
-
-
-def introduction(own: OwnAccount, contact: Contact) -> Introduction:
-    return Introduction(
-        card=Card(own.home.url, own.home.key, own.root_key, own.name),
-        device_list=own.device_list,
-        profile_key=own.profile_key.expose(),
-        invite_token=contact.invite_token,
     )
 
 

@@ -23,12 +23,10 @@ from mepassa.model.secret import SecretBytes
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import OwnAccount, Tx
-from mepassa.protocol.account import MAX_REGISTRATION_ID, check_no_account
+from mepassa.protocol.account import LAST_DEVICE, MAX_REGISTRATION_ID, check_no_account
 from mepassa.protocol.device_changes import follow_list
 from mepassa.protocol.sealing import issue_device_certificate
 
-LAST_DEVICE = 127
-"""Signal's device numbers end here; a number is never given twice."""
 LIST_UNTOLD = "device-list-untold"
 """A setting that is there while the home does not have our newest list."""
 _HIGHEST_NUMBER = "highest-device-number"

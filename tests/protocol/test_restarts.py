@@ -1,0 +1,230 @@
+"""docs/protocol/identity.md, "Recovery": what contacts do when somebody is back on devices that know nobody."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from mepassa.identity import IdentityKeyPair
+from mepassa.model.device_list import DeviceEntry, SignedDeviceList
+from mepassa.model.errors import DeviceRemovedError, SignatureError
+from mepassa.model.ids import Address
+from mepassa.model.secret import SecretBytes
+from mepassa.model.status import ChatState, MessageStatus, Verification
+from mepassa.ports.stores import InviteKind, OutboxKind
+from mepassa.protocol import contacts, verification
+from mepassa.protocol.account import recover_account
+from mepassa.protocol.alarms import Alarm
+from mepassa.protocol.devices import learn_list
+from mepassa.protocol.inbound import Fate
+from mepassa.protocol.own_prekeys import stock_up
+from mepassa.protocol.removal import is_removed, learn_own_list
+from mepassa.protocol.restarts import MAX_TAKEN_ALONG
+from mepassa.protocol.status import StatusEvent
+from mepassa.protocol.tokens import token_for
+from mepassa.storage import InlineDb
+from mepassa.wire.content import decode_content
+from tests.protocol.device_lists import alarms, next_list
+from tests.protocol.phones import HOME, KEY, STORED, Phone, befriend, settle
+
+MakePhone = Callable[..., Phone]
+
+
+@pytest.fixture
+def recovered(make_phone: MakePhone, tmp_path: Path) -> Callable[[Phone], Phone]:
+    """The same person on a new phone, from the words and the list that the home has."""
+
+    def recover(old: Phone) -> Phone:
+        phone = make_phone(f"{old.name} again")
+        phone.db.close()
+        phone.path = tmp_path / f"{old.name}-recovered.db"
+        phone.db = InlineDb(phone.path, KEY, create=True, synchronous="OFF")
+        phone.root, known = old.root, old.db.run_now(lambda tx: tx.own()).device_list
+        phone.own = phone.db.run_now(
+            lambda tx: recover_account(
+                tx, root=old.root, home=HOME, name=old.name, known=known, now_ms=phone.now, rng=phone.rng
+            )
+        )
+        phone.db.run_now(lambda tx: stock_up(tx, phone.now, phone.rng))
+        return phone
+
+    return recover
+
+
+def learn(phone: Phone, other: Phone, signed: SignedDeviceList) -> None:
+    phone.db.run_now(lambda tx: learn_list(tx, contacts.require(tx, other.account), signed))
+
+
+def test_a_contact_whose_devices_are_all_new_is_asked_again(
+    ana: Phone, beto: Phone, recovered: Callable[[Phone], Phone]
+) -> None:
+    befriend(ana, beto)
+    digits = verification.number_of(ana.own, ana.contact(beto)).digits
+    ana.db.run_now(lambda tx: verification.verify(tx, contacts.require(tx, beto.account), digits, ana.now))
+    again = recovered(beto)
+    assert again.account == beto.account
+    learn(ana, beto, again.own.device_list)
+    contact = ana.contact(beto)
+    assert contact.state is ChatState.REQUESTED
+    assert (contact.profile_key, contact.presence_key, token_for(contact)) == (None, None, None)
+    assert contact.verification is Verification.VERIFIED, "the number is the same"
+    assert alarms(ana) == [Alarm.ACCOUNT_RECOVERED]
+
+    ana.write(beto, "é você?")
+    (row,) = ana.outbox()
+    assert (row.to, row.kind) == (Address(beto.account, 2), OutboxKind.REQUEST)
+    assert decode_content(row.content).introduction is not None
+    settle_request(ana, again)
+    assert again.contact(ana).state is ChatState.REQUEST
+    assert again.texts(ana) == ["é você?"]
+    again.db.run_now(lambda tx: contacts.accept(tx, ana.account, direct=True, now_ms=again.now, rng=again.rng))
+    settle(ana, again)
+    assert ana.contact(beto).state is again.contact(ana).state is ChatState.ACCEPTED
+    again.write(ana, "sou eu")
+    ana.write(again, "que bom")
+    settle(ana, again)
+    assert ana.texts(again) == ["sou eu"]
+    assert again.texts(ana) == ["é você?", "que bom"]
+
+
+def settle_request(sender: Phone, reader: Phone) -> None:
+    for envelope in sender.post(reader):
+        assert reader.take(envelope).fate is Fate.OPENED
+
+
+def test_what_had_not_arrived_goes_along_and_what_had_does_not(
+    ana: Phone, beto: Phone, recovered: Callable[[Phone], Phone]
+) -> None:
+    befriend(ana, beto)
+    ana.write(beto, "chegou")
+    settle(ana, beto)
+    stored = ana.write(beto, "guardada no servidor")
+    (row,) = ana.outbox()
+    ana.taken(row, StatusEvent.DEPOSIT_SYNCED, STORED)
+    ana.write(beto, "na fila")
+    ana.write(beto, "x" * 3000)  # no request is so long: it fails in 14 days, and can be sent again then
+    again = recovered(beto)
+    learn(ana, beto, again.own.device_list)
+    assert next(decode_content(row.content).message_id for row in ana.outbox()) == stored.id
+    settle_request(ana, again)
+    assert again.texts(ana) == ["guardada no servidor", "na fila"]
+    again.db.run_now(lambda tx: contacts.accept(tx, ana.account, direct=True, now_ms=again.now, rng=again.rng))
+    settle(ana, again)
+    statuses = {row.text: row.status for row in ana.screen(beto) if row.sender == ana.account}
+    assert statuses["guardada no servidor"] is statuses["na fila"] is MessageStatus.DELIVERED
+    assert statuses["x" * 3000] is MessageStatus.QUEUED
+
+
+def test_no_more_goes_along_than_a_stranger_may_leave(
+    ana: Phone, beto: Phone, recovered: Callable[[Phone], Phone]
+) -> None:
+    befriend(ana, beto)
+    for number in range(MAX_TAKEN_ALONG + 5):
+        ana.write(beto, f"m{number}")
+    learn(ana, beto, recovered(beto).own.device_list)
+    texts = [decode_content(row.content).body for row in ana.outbox()]
+    assert [text.text for text in texts] == [f"m{n}" for n in range(5, MAX_TAKEN_ALONG + 5)]  # type: ignore[union-attr]
+
+
+def test_whoever_is_back_and_adds_a_contact_is_a_contact_at_once(
+    ana: Phone, beto: Phone, recovered: Callable[[Phone], Phone]
+) -> None:
+    """Ana had accepted Beto, and it is the same root key: she need not be asked again."""
+    befriend(ana, beto)
+    again = recovered(beto)
+    again.add(ana.invite(InviteKind.LINK), ana)
+    again.write(ana, "voltei")
+    (envelope,) = again.post(ana)
+    assert ana.take(envelope).fate is Fate.WAITS_FOR_LIST
+    learn(ana, beto, again.own.device_list)
+    assert ana.take(envelope, list_is_fresh=True).fate is Fate.OPENED
+    assert ana.contact(beto).state is ChatState.ACCEPTED
+    settle(ana, again)
+    assert again.contact(ana).state is ChatState.ACCEPTED
+    assert ana.texts(again) == ["voltei"]
+
+
+def test_a_request_that_waits_is_answered_with_the_newest_key(
+    ana: Phone, beto: Phone, recovered: Callable[[Phone], Phone]
+) -> None:
+    beto.add(ana.invite(), ana)
+    beto.write(ana, "sou o Beto")
+    settle_request(beto, ana)
+    again = recovered(beto)
+    again.add(ana.invite(), ana)
+    again.write(ana, "sou o Beto, de aparelho novo")
+    settle_request(again, ana)
+    contact = ana.contact(beto)
+    assert contact.state is ChatState.REQUEST
+    assert contact.profile_key == again.own.profile_key
+    ana.db.run_now(lambda tx: contacts.accept(tx, beto.account, direct=True, now_ms=ana.now, rng=ana.rng))
+    settle(ana, again)
+    assert again.contact(ana).state is ChatState.ACCEPTED
+
+
+def test_a_device_that_stays_makes_no_restart(ana: Phone, beto: Phone) -> None:
+    befriend(ana, beto)
+    learn(ana, beto, next_list(beto, DeviceEntry(2, IdentityKeyPair(SecretBytes(b"2" * 32)).public, 7)))
+    assert ana.contact(beto).state is ChatState.ACCEPTED
+    assert alarms(ana) == [Alarm.NEW_DEVICE]
+
+
+def test_somebody_blocked_stays_blocked(ana: Phone, beto: Phone, recovered: Callable[[Phone], Phone]) -> None:
+    befriend(ana, beto)
+    ana.db.run_now(lambda tx: contacts.block(tx, beto.account, ana.now, ana.rng))
+    learn(ana, beto, recovered(beto).own.device_list)
+    assert ana.contact(beto).state is ChatState.BLOCKED
+
+
+# --- the device that was left behind -------------------------------------------------------------------------------------
+
+
+def own_list(phone: Phone, signed: SignedDeviceList) -> bool:
+    return phone.db.run_now(lambda tx: learn_own_list(tx, signed))
+
+
+def test_a_device_that_its_own_root_key_names_no_longer_falls_silent(
+    ana: Phone, beto: Phone, recovered: Callable[[Phone], Phone]
+) -> None:
+    befriend(ana, beto)
+    ana.write(beto, "ainda na fila")
+    again = recovered(ana)
+    assert own_list(ana, again.own.device_list)
+    assert alarms(ana) == [Alarm.DEVICE_REMOVED]
+    assert ana.outbox() == ()
+    assert ana.db.run_now(lambda tx: tx.renewals()) == ()
+    with pytest.raises(DeviceRemovedError):
+        ana.write(beto, "do aparelho perdido")
+    with pytest.raises(DeviceRemovedError):
+        ana.add(beto.invite(), beto)
+    assert [row.text for row in ana.screen(beto)] == ["ainda na fila"], "what is here stays readable"
+    assert own_list(ana, again.own.device_list), "told once"
+    assert alarms(ana) == [Alarm.DEVICE_REMOVED]
+
+
+def test_no_home_can_say_that_a_device_was_removed(ana: Phone, beto: Phone) -> None:
+    befriend(ana, beto)
+    spare = DeviceEntry(2, IdentityKeyPair(SecretBytes(b"2" * 32)).public, 7)
+    with pytest.raises(SignatureError):
+        own_list(ana, next_list(beto, spare, drop=1))
+    forged = msgspec.structs.replace(next_list(ana, spare, drop=1), signature=bytes(64))
+    with pytest.raises(SignatureError):
+        own_list(ana, forged)
+    older = next_list(ana, spare, drop=1, version=1)
+    for harmless in (ana.own.device_list, next_list(ana, spare), older):
+        assert not own_list(ana, harmless)
+    assert not ana.db.run_now(is_removed)
+    ana.write(beto, "ainda aqui")
+
+
+def test_the_removed_device_is_believed_by_nobody_who_has_the_newer_list(
+    ana: Phone, beto: Phone, recovered: Callable[[Phone], Phone]
+) -> None:
+    befriend(ana, beto)
+    beto.write(ana, "do aparelho perdido")
+    (envelope,) = beto.post(ana)
+    learn(ana, beto, recovered(beto).own.device_list)
+    assert ana.take(envelope, list_is_fresh=True).fate is Fate.DROPPED
+    assert alarms(ana) == [Alarm.ACCOUNT_RECOVERED, Alarm.UNLISTED_DEVICE]
+    assert ana.texts(beto) == []
