@@ -1,6 +1,8 @@
 """Two devices for the tests of this room: real keys, real records, prekeys in a dictionary."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec.structs import replace
 
 from mepassa.crypto.double_ratchet import RatchetState
 from mepassa.crypto.primitives import hmac_sha256

@@ -1,6 +1,7 @@
 """docs/protocol/identity.md, "Keys": root key, device key, home key."""
 
 import pickle
+import random
 from hashlib import sha256
 
 import pytest
@@ -163,6 +164,42 @@ def test_a_key_with_torsion_is_told_from_a_clean_one() -> None:
         assert not is_torsion_free(montgomery_from_edwards(mixed))
     assert not is_torsion_free((2).to_bytes(32, "little"))  # on the twist
     assert GROUP_ORDER.bit_length() == 253
+
+
+def by_ladder(u_bytes: bytes) -> bool:
+    """Whether [L]Q is the neutral element: an x-only ladder (RFC 7748 §5), to hold the library's answer against."""
+    p = FIELD_PRIME
+    u = int.from_bytes(u_bytes, "little")
+    x2, z2, x3, z3 = 1, 0, u, 1
+    for bit in f"{GROUP_ORDER:b}":
+        if bit == "1":
+            x2, z2, x3, z3 = x3, z3, x2, z2
+        a, b = x2 + z2, x2 - z2
+        aa, bb = a * a % p, b * b % p
+        e = aa - bb
+        da, cb = (x3 - z3) * a % p, (x3 + z3) * b % p
+        x3, z3 = (da + cb) ** 2 % p, u * (da - cb) ** 2 % p
+        x2, z2 = aa * bb % p, e * (aa + 121665 * e) % p
+        if bit == "1":
+            x2, z2, x3, z3 = x3, z3, x2, z2
+    return z2 == 0
+
+
+def test_the_subgroup_test_agrees_with_a_ladder_on_either_curve(seed: int) -> None:
+    """Of random u half lie on the twist, and an eighth of the others in the subgroup."""
+    dice = random.Random(seed)
+    answers = {True: 0, False: 0}
+    for _ in range(60):
+        u = (dice.getrandbits(255) % (FIELD_PRIME - 2)).to_bytes(32, "little")
+        answers[is_torsion_free(u)] += 1
+        assert is_torsion_free(u) == by_ladder(u)
+    for low in LOW_ORDER_U:
+        assert not is_torsion_free(low.to_bytes(32, "little"))
+    for _ in range(10):
+        clean = IdentityKeyPair(SecretBytes(dice.randbytes(32))).public.raw[1:]
+        assert is_torsion_free(clean)
+        assert by_ladder(clean)
+    assert answers[False] > 30
 
 
 def test_a_home_signature_holds_for_its_home_only() -> None:

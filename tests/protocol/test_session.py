@@ -395,7 +395,7 @@ def test_a_damaged_archived_session_hides_no_other() -> None:
     ana, bruno = acquainted()
     message = ana.encrypt(bruno.remote, b"x")
     record = session.archive(bruno.record(ana.remote))
-    damaged = replace(record.archived[0], saved=record.archived[0].saved[:-5])
+    damaged = msgspec.structs.replace(record.archived[0], saved=record.archived[0].saved[:-5])
     bruno.records[ana.own.address] = SessionRecord(None, (damaged, *record.archived))
     assert bruno.decrypt(ana.remote, message) == b"x"
 

@@ -4,9 +4,9 @@ Those of one ratchet alone: tests/crypto/test_double_ratchet.py and test_spqr.py
 """
 
 import os
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 
 from mepassa.crypto.budget import OPENING_DERIVATIONS, STRANGER_DERIVATIONS
 from mepassa.crypto.double_ratchet import MAX_RECEIVING_CHAINS, MAX_SKIPPED, RatchetState

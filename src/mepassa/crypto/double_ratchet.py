@@ -4,8 +4,6 @@
 and decrypting return a new one, and a message that is refused leaves the old one as the only one.
 """
 
-from dataclasses import dataclass
-
 from mepassa.crypto.budget import WorkBudget
 from mepassa.crypto.errors import AuthenticationError, SpentChainError, TooManySkippedError
 from mepassa.crypto.kept_keys import NO_KEYS, KeptKeys
@@ -18,6 +16,7 @@ from mepassa.crypto.spqr.ratchet import SpqrState
 from mepassa.model.errors import DuplicateMessageError
 from mepassa.model.ids import Address
 from mepassa.model.keys import IdentityKey
+from mepassa.model.state import State
 
 MAX_RECEIVING_CHAINS = 5
 """Including the current one, the newest by creation; a late message of the sixth is lost."""
@@ -31,8 +30,7 @@ SPENT_CHAIN_KEY = bytes(32)
 """In place of a sending chain's key: nothing is to be made with it any more. No chain comes to this key by itself."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class SendingChain:
+class SendingChain(State, frozen=True):
     """`key_pair`: our ratchet key. `next_number`: of the message that goes out next, from 0."""
 
     key_pair: EcKeyPair
@@ -44,8 +42,7 @@ class SendingChain:
         return self.chain_key == SPENT_CHAIN_KEY
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class ReceivingChain:
+class ReceivingChain(State, frozen=True):
     """`skipped_seeds`: of messages that have not come yet."""
 
     ratchet_key: bytes
@@ -54,8 +51,7 @@ class ReceivingChain:
     skipped_seeds: KeptKeys
 
 
-@dataclass(frozen=True, slots=True)
-class Parties:
+class Parties(State, frozen=True):
     """Whose session it is, as the associated data of every message has it."""
 
     own_key: IdentityKey
@@ -64,8 +60,7 @@ class Parties:
     remote: Address
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class RatchetState:
+class RatchetState(State, frozen=True):
     """`receiving`: newest first. `previous_chain_length`: as Signal counts it, one less than the messages sent."""
 
     root_key: bytes

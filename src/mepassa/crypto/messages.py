@@ -13,6 +13,7 @@ from mepassa.crypto.keys import check_public
 from mepassa.crypto.protobuf import Kind, Schema, encode_bytes, encode_uint, encode_varint
 from mepassa.model.errors import DecryptionError
 from mepassa.model.ids import Address
+from mepassa.model.state import State
 
 VERSION_BYTE = 0x44
 """Version 4 in both nibbles: the message's, and the newest that its sender speaks."""
@@ -53,8 +54,7 @@ def encode_addresses(sender: Address, receiver: Address) -> bytes:
     return sender.service_id + bytes((sender.device,)) + receiver.service_id + bytes((receiver.device,))
 
 
-@dataclass(frozen=True, slots=True)
-class SignalMessage:
+class SignalMessage(State, frozen=True):
     """`authenticated`: version byte and body, which the MAC covers after both identity keys.
 
     `addresses` are there in every message that we write; official senders write them in PreKey messages only.

@@ -11,6 +11,7 @@ from mepassa.crypto.keys import EC_PRIVATE_BYTES, EcKeyPair
 from mepassa.model.ids import Timestamp
 from mepassa.model.prekeys import LAST_RESORT_ID_BASE, KyberPrekey, OneTimePrekey, SignedPrekey
 from mepassa.model.secret import SecretBytes
+from mepassa.model.state import State
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import PrekeyKind, PrekeyRow, PrekeyStore
 from mepassa.protocol.parties import LocalIdentity
@@ -37,8 +38,7 @@ class LastResortUse:
     base_key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ConsumedPrekeys:
+class ConsumedPrekeys(State, frozen=True):
     """What opening a message has used up; `consume` it in the transaction that commits the message."""
 
     one_time_id: int | None = None

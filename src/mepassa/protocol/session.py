@@ -9,7 +9,7 @@ ciphertext leave or acknowledges a message.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mepassa.crypto import double_ratchet, pqxdh
 from mepassa.crypto.budget import ARCHIVED_DERIVATIONS, OPENING_DERIVATIONS, WorkBudget
@@ -35,6 +35,7 @@ from mepassa.crypto.messages import (
 from mepassa.model.errors import DecryptionError, DuplicateMessageError, LocalError, UnlistedDeviceError
 from mepassa.model.prekeys import LAST_RESORT_ID_BASE, PrekeyBundle
 from mepassa.model.secret import SecretBytes
+from mepassa.model.state import State
 from mepassa.ports.rng import Rng
 from mepassa.protocol.parties import LocalIdentity, RemoteDevice, parties
 from mepassa.protocol.prekeys import ConsumedPrekeys, LastResortUse, PrekeyLookup
@@ -83,8 +84,7 @@ class SignalCiphertext:
     ratchet_key: bytes
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Decrypted:
+class Decrypted(State, frozen=True):
     """`new_session`: this message has made one."""
 
     record: SessionRecord
@@ -367,7 +367,9 @@ def _readable(archived: ArchivedSession) -> tuple[ArchivedSession, ...]:
 
 
 def _without_sending(state: SessionState) -> SessionState:
-    return replace(state, ratchet=state.ratchet.without_sending())
+    return SessionState(
+        state.base_key, state.remote_key, state.created_at_ms, state.pending, state.ratchet.without_sending()
+    )
 
 
 def current_ratchet_key(record: SessionRecord) -> bytes | None:

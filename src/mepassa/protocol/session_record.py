@@ -4,13 +4,14 @@ Immutable. Archived sessions stay in their saved form until one is needed, so lo
 however many there are.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from mepassa.crypto.double_ratchet import RatchetState
 from mepassa.crypto.errors import CorruptRecordError
 from mepassa.crypto.records import Reader, Writer
 from mepassa.model.keys import IdentityKey
+from mepassa.model.state import State
 
 MAX_ARCHIVED = 40
 """Archived sessions kept beside the current one; the oldest goes first."""
@@ -32,8 +33,7 @@ class PendingPrekeys:
     kyber_ciphertext: bytes
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class SessionState:
+class SessionState(State, frozen=True):
     """One session. `base_key` names it on both sides; `pending` is there while it is unacknowledged."""
 
     base_key: bytes
@@ -66,8 +66,7 @@ class SessionState:
         return cls(base_key, remote_key, created_at_ms, pending, RatchetState.read(saved))
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class ArchivedSession:
+class ArchivedSession(State, frozen=True):
     """A session's saved bytes; `base_key` without opening them."""
 
     saved: bytes
@@ -90,14 +89,13 @@ class ArchivedSession:
         return state
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class SessionRecord:
+class SessionRecord(State, frozen=True):
     """`archived`: newest first. The empty record is `SessionRecord()`."""
 
     EMPTY: ClassVar["SessionRecord"]
 
     current: SessionState | None = None
-    archived: tuple[ArchivedSession, ...] = field(default=())
+    archived: tuple[ArchivedSession, ...] = ()
 
     @property
     def has_current(self) -> bool:

@@ -1,9 +1,8 @@
 """The authenticator: MACs over what the Braid carries, keyed by every secret so far (ML-KEM Braid, "Authenticator")."""
 
-from dataclasses import dataclass
-
 from mepassa.crypto.errors import SpqrError
 from mepassa.crypto.primitives import ZERO_SALT, equal, hkdf, hmac_sha256
+from mepassa.model.state import State
 
 PROTOCOL_LABEL = b"Signal_PQCKA_V1_MLKEM768:"
 MAC_BYTES = 32
@@ -14,8 +13,7 @@ def epoch_secret(epoch: int, shared_secret: bytes) -> bytes:
     return hkdf(ZERO_SALT, shared_secret, PROTOCOL_LABEL + b"SCKA Key" + epoch.to_bytes(8, "big"), 32)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Authenticator:
+class Authenticator(State, frozen=True):
     """`root` and `mac_key`, 32 bytes each."""
 
     root: bytes

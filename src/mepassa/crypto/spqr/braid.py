@@ -6,15 +6,13 @@ KeysSampled → HeaderSent → Ct1Received → EkSentCt1Received, the ct side No
 trace. Whatever stands in no row of the tables below changes nothing.
 """
 
-from dataclasses import dataclass
-from typing import NamedTuple
-
 from mepassa.crypto.errors import SpqrError
 from mepassa.crypto.primitives import RandomBytes
 from mepassa.crypto.spqr import incremental_mlkem as mlkem
 from mepassa.crypto.spqr.authenticator import MAC_BYTES, Authenticator, epoch_secret
 from mepassa.crypto.spqr.erasure import Decoder, Encoder
 from mepassa.crypto.spqr.message import CHUNK_BYTES, Chunk, MessageType, SpqrMessage
+from mepassa.model.state import State
 
 HEADER_MESSAGE_BYTES = mlkem.HEADER_BYTES + MAC_BYTES
 CT2_MESSAGE_BYTES = mlkem.CT2_BYTES + MAC_BYTES
@@ -24,22 +22,19 @@ CT1_CHUNKS = mlkem.CT1_BYTES // CHUNK_BYTES
 CT2_CHUNKS = CT2_MESSAGE_BYTES // CHUNK_BYTES
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class KeysUnsampled:
+class KeysUnsampled(State, frozen=True):
     epoch: int
     authenticator: Authenticator
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class KeysSampled:
+class KeysSampled(State, frozen=True):
     epoch: int
     authenticator: Authenticator
     seed: bytes
     header_encoder: Encoder
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class HeaderSent:
+class HeaderSent(State, frozen=True):
     epoch: int
     authenticator: Authenticator
     seed: bytes
@@ -47,8 +42,7 @@ class HeaderSent:
     ct1_decoder: Decoder
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Ct1Received:
+class Ct1Received(State, frozen=True):
     epoch: int
     authenticator: Authenticator
     seed: bytes
@@ -56,8 +50,7 @@ class Ct1Received:
     ct1: bytes
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class EkSentCt1Received:
+class EkSentCt1Received(State, frozen=True):
     epoch: int
     authenticator: Authenticator
     seed: bytes
@@ -65,22 +58,19 @@ class EkSentCt1Received:
     ct2_decoder: Decoder
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class NoHeaderReceived:
+class NoHeaderReceived(State, frozen=True):
     epoch: int
     authenticator: Authenticator
     header_decoder: Decoder
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class HeaderReceived:
+class HeaderReceived(State, frozen=True):
     epoch: int
     authenticator: Authenticator
     header: bytes
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Ct1Sampled:
+class Ct1Sampled(State, frozen=True):
     """`m_and_r`: what the second half of the encapsulation needs."""
 
     epoch: int
@@ -91,8 +81,7 @@ class Ct1Sampled:
     ek_decoder: Decoder
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class EkReceivedCt1Sampled:
+class EkReceivedCt1Sampled(State, frozen=True):
     epoch: int
     authenticator: Authenticator
     m_and_r: bytes
@@ -100,8 +89,7 @@ class EkReceivedCt1Sampled:
     ek_vector: bytes
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Ct1Acknowledged:
+class Ct1Acknowledged(State, frozen=True):
     epoch: int
     authenticator: Authenticator
     header: bytes
@@ -110,8 +98,7 @@ class Ct1Acknowledged:
     ek_decoder: Decoder
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Ct2Sampled:
+class Ct2Sampled(State, frozen=True):
     epoch: int
     authenticator: Authenticator
     ct2_encoder: Encoder
@@ -132,7 +119,7 @@ BraidState = (
 )
 
 
-class Sent(NamedTuple):
+class Sent(State, frozen=True):
     """What goes out; `secret` is the state's epoch's secret when this very step made it."""
 
     state: BraidState
@@ -141,7 +128,7 @@ class Sent(NamedTuple):
     secret: bytes | None
 
 
-class Received(NamedTuple):
+class Received(State, frozen=True):
     """`secret` belongs to epoch `state.epoch - 1`, which this message completed."""
 
     state: BraidState

@@ -1,12 +1,11 @@
 """From epoch secrets to one key per message: two directions for each key epoch, each with its own counter."""
 
-from dataclasses import dataclass
-
 from mepassa.crypto.budget import WorkBudget
 from mepassa.crypto.errors import CorruptRecordError, SpqrError, TooManySkippedError
 from mepassa.crypto.kept_keys import NO_KEYS, KeptKeys
 from mepassa.crypto.primitives import ZERO_SALT, hkdf
 from mepassa.crypto.records import Reader, Writer
+from mepassa.model.state import State
 
 MAX_JUMP = 25_000
 """Indices that one message may be ahead of the highest seen."""
@@ -26,8 +25,7 @@ def _advance(seed: bytes, counter: int) -> tuple[bytes, bytes]:
     return keys[:32], keys[32:]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class KeyEpoch:
+class KeyEpoch(State, frozen=True):
     """Both directions of one key epoch. `stored`: keys of indices below `receive_counter` that have not come yet. `send_seed` is erased once a later epoch sends."""
 
     send_seed: bytes | None
@@ -37,8 +35,7 @@ class KeyEpoch:
     stored: KeptKeys
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Chain:
+class Chain(State, frozen=True):
     """`epochs` are consecutive; the last is `current`. `send_epoch` never falls. The initiator is side A2B."""
 
     next_root: bytes
@@ -145,14 +142,15 @@ def _new_epoch(keys: bytes, *, a2b: bool) -> KeyEpoch:
 
 def _skip_to(at: KeyEpoch, index: int) -> tuple[bytes, bytes, KeptKeys]:
     """(seed after `index`, its key, what is stored then)."""
+    stored = at.stored.since(index - KEPT_KEYS) if at.stored.packed else at.stored
+    if index == at.receive_counter + 1:  # nearly always
+        return *_advance(at.receive_seed, index), stored
     seed, skipped = at.receive_seed, []
     for counter in range(at.receive_counter + 1, index):
         seed, key = _advance(seed, counter)
         if counter + KEPT_KEYS >= index:
             skipped.append((counter, key))
-    seed, key = _advance(seed, index)
-    stored = at.stored.since(index - KEPT_KEYS) if at.stored.packed else at.stored
-    return seed, key, stored.followed_by(skipped) if skipped else stored
+    return *_advance(seed, index), stored.followed_by(skipped)
 
 
 def _read_epoch(saved: Reader) -> KeyEpoch:

@@ -5,7 +5,6 @@ x = w div 16; chunk k holds the 16 polynomials' values at x = k. So chunks below
 Table look-ups by value are fine here: everything in this module is public.
 """
 
-from dataclasses import dataclass
 from functools import cache, lru_cache
 
 import numpy as np
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from mepassa.crypto.records import Reader, Writer
 from mepassa.crypto.spqr.message import CHUNK_BYTES, MAX_CHUNK_NUMBER, Chunk
+from mepassa.model.state import State
 
 Words = NDArray[np.int64]
 
@@ -23,7 +23,7 @@ _LOG_OF_ZERO = 2 * ORDER
 """A logarithm so large that any product with it falls into the zeros at the end of the exponent table."""
 
 
-BLOCK = 16
+BLOCK = 64
 """Parity chunks that are computed at a time; a side that hears nothing back sends one after the other."""
 
 
@@ -87,7 +87,7 @@ def _prepared(message: bytes) -> tuple[Words, Words]:
 
 @lru_cache(maxsize=64)
 def _parity_block(message: bytes, block: int) -> tuple[bytes, ...]:
-    """Chunks 16·block .. 16·block+15 by Lagrange, in one go: nearly as cheap as one. Those below n are not meant."""
+    """Chunks BLOCK·block and the rest of that block by Lagrange, in one go: nearly as cheap as one. Those below n are not meant."""
     exponents, logarithms = _tables()
     points, scaled = _prepared(message)
     wanted = np.arange(BLOCK * block, BLOCK * (block + 1))
@@ -98,8 +98,7 @@ def _parity_block(message: bytes, block: int) -> tuple[bytes, ...]:
     return tuple(chunks[start : start + CHUNK_BYTES] for start in range(0, len(chunks), CHUNK_BYTES))
 
 
-@dataclass(frozen=True, slots=True)
-class Encoder:
+class Encoder(State, frozen=True):
     """`message` is a multiple of 32 bytes; `next` is the number of the chunk that goes out next."""
 
     message: bytes
@@ -124,8 +123,7 @@ class Encoder:
         return cls(saved.block(size), saved.uint(MAX_CHUNK_NUMBER))
 
 
-@dataclass(frozen=True, slots=True)
-class Decoder:
+class Decoder(State, frozen=True):
     """`needed` chunks make the message; `chunks` are those that came, by number. Treated as immutable."""
 
     needed: int

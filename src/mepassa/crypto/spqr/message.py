@@ -1,10 +1,10 @@
 """The SPQR field of a SignalMessage: version, epoch, index, type and, for most types, one chunk."""
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 from mepassa.crypto.errors import InvalidMessageError, SpqrError
 from mepassa.crypto.protobuf import decode_varint, encode_varint
+from mepassa.model.state import State
 
 VERSION = 1
 CHUNK_BYTES = 32
@@ -21,14 +21,12 @@ class MessageType(IntEnum):
     CT2 = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(State, frozen=True):
     number: int
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class SpqrMessage:
+class SpqrMessage(State, frozen=True):
     """`epoch`: the sender's Braid epoch, from 1. `index`: of the message key in key epoch `epoch - 1`, from 1."""
 
     epoch: int

@@ -1,7 +1,5 @@
 """SPQR for one session: Braid and chain together, one key for every message."""
 
-from dataclasses import dataclass
-
 from mepassa.crypto.budget import WorkBudget
 from mepassa.crypto.primitives import RandomBytes
 from mepassa.crypto.records import Reader, Writer
@@ -9,10 +7,10 @@ from mepassa.crypto.spqr import braid
 from mepassa.crypto.spqr.braid_record import read_braid, write_braid
 from mepassa.crypto.spqr.chain import Chain
 from mepassa.crypto.spqr.message import SpqrMessage, decode_spqr_message, encode_spqr_message
+from mepassa.model.state import State
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class SpqrState:
+class SpqrState(State, frozen=True):
     """Immutable: whoever refuses a message keeps the state from before it."""
 
     braid: braid.BraidState
