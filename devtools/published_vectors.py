@@ -138,6 +138,17 @@ def rfc_x25519(folder: Path) -> tuple[str, str, list[Case]]:
     return f"RFC 7748 §5.2, {RFC}", "nothing", cases
 
 
+def rfc_ed25519(folder: Path) -> tuple[str, str, list[Case]]:
+    """Its first three lines and the one of 1 023 bytes are the RFC's tests 1, 2, 3 and 1024; every fiftieth beside them."""
+    path = folder / "cryptography_vectors" / "asymmetric" / "Ed25519" / "sign.input"
+    cases = []
+    for place, line in enumerate(path.read_text().splitlines()):
+        keys, public, message, signed = line.split(":")[:4]
+        if place < 3 or place % 50 == 0 or len(message) == 2 * 1023:
+            cases.append({"seed": keys[:64], "public": public, "msg": message, "sig": signed[:128]})
+    return f"RFC 8032 §7.1 and ed25519.cr.yp.to, {RFC}", "every fiftieth, and those of the RFC", cases
+
+
 def rfc_hkdf(folder: Path) -> tuple[str, str, list[Case]]:
     text = (folder / "cryptography_vectors" / "KDF" / "rfc-5869-HKDF-SHA256.txt").read_text()
     names = {"IKM": "ikm", "salt": "salt", "info": "info", "L": "size", "OKM": "okm"}
@@ -175,6 +186,7 @@ FILES: dict[str, Callable[[Path], tuple[str, str, list[Case]]]] = {
     "acvp-ml-kem-768-encapsulation": acvp_encapsulation,
     "aes-cbc": aes_cbc,
     "rfc-7748": rfc_x25519,
+    "rfc-8032": rfc_ed25519,
     "rfc-5869": rfc_hkdf,
     "rfc-4231": rfc_hmac,
 }

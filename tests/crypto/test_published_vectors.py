@@ -16,10 +16,11 @@ from mepassa.crypto.keys import EcKeyPair, check_base_key
 from mepassa.crypto.primitives import decrypt_cbc, encrypt_cbc, hkdf, hmac_sha256
 from mepassa.crypto.spqr import incremental_mlkem as mlkem
 from mepassa.identity.curve import montgomery_from_edwards
-from mepassa.identity.device_key import verify_xeddsa
+from mepassa.identity.device_key import IdentityKeyPair, verify_xeddsa
 from mepassa.identity.ed25519 import verify_ed25519
 from mepassa.model.errors import SignatureError
 from mepassa.model.keys import IdentityKey
+from mepassa.model.secret import SecretBytes
 
 Case = dict[str, Any]
 FOLDER = Path(__file__).parents[1] / "vectors" / "published"
@@ -94,6 +95,19 @@ def test_ed25519_takes_what_is_valid_and_nothing_else() -> None:
         elif case["result"] == "invalid" or "SmallOrderPublicKey" in case["flags"]:
             with pytest.raises(SignatureError):
                 verify_ed25519(public, message, signature)
+
+
+def test_a_device_signs_as_rfc_8032_says_but_for_the_sign_bit() -> None:
+    """§7.1: tests 1, 2, 3 and 1024 are among them."""
+    cases = load("rfc-8032")
+    assert {len(case["msg"]) // 2 for case in cases} >= {0, 1, 2, 1023}
+    for case in cases:
+        public, signature = raw(case["public"]), bytearray(raw(case["sig"]))
+        verify_ed25519(public, raw(case["msg"]), bytes(signature))
+        signature[63] |= public[31] & 0x80
+        pair = IdentityKeyPair(SecretBytes(raw(case["seed"])))
+        assert pair.public.raw[1:] == montgomery_from_edwards(public)
+        assert pair.sign(raw(case["msg"])) == bytes(signature)
 
 
 def test_xeddsa_takes_the_same_signatures_with_the_sign_bit_moved() -> None:
