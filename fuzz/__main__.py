@@ -1,6 +1,7 @@
 """`./dev fuzz NAME [--seconds N] [--seed N]`: feeds `fuzz/NAME.py` (see `fuzz.engine`); exit 1 where something crashed.
 
-`./dev fuzz conversation [--messages N]` is no parser's input but whole conversations, told in numbers of messages.
+`./dev fuzz conversation [--messages N]` is no parser's input but whole conversations, told in numbers of messages;
+`./dev fuzz mutants` feeds broken code to the tests, with options of its own.
 """
 
 import argparse
@@ -24,6 +25,8 @@ def names() -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
+    if arguments[:1] == ["mutants"]:
+        return int(importlib.import_module("fuzz.mutants").main(arguments[1:]))
     parser = argparse.ArgumentParser(
         prog="./dev fuzz", description="Random and mutated input for a parser, or whole conversations."
     )
