@@ -24,7 +24,9 @@ def link(primary: Phone, name: str) -> Phone:
     db = InlineDb(path, KEY, create=True, synchronous="OFF")
     device = own_devices.new_device(primary.rng.fork(name))
     linked = primary.db.run_now(
-        lambda tx: own_devices.add_device(tx, primary.root, device.key.public, device.registration_id, primary.now)
+        lambda tx: own_devices.add_device(
+            tx, primary.root, device.key.public, device.registration_id, primary.now, primary.rng
+        )
     )
     db.run_now(lambda tx: own_devices.become_linked(tx, device, linked))
     db.close()

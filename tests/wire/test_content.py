@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from mepassa.model.card import Card
 from mepassa.model.content import (
     MAX_TEXT_BYTES,
+    AccountCopy,
     Body,
     ContactAccepted,
+    ContactCopy,
     Content,
     Hello,
     Introduction,
@@ -24,9 +26,10 @@ from mepassa.model.content import (
 )
 from mepassa.model.device_list import SignedDeviceList
 from mepassa.model.errors import MalformedError, TooLargeError
-from mepassa.model.ids import EnvelopeId, MessageId, Timestamp
+from mepassa.model.ids import AccountId, EnvelopeId, MessageId, Timestamp
 from mepassa.model.keys import HomeKey, PresencePublicKey, RootPublicKey
-from mepassa.model.route import AddressClass, Route, RouteKind, RouteTransport
+from mepassa.model.route import AddressClass, Policy, Route, RouteKind, RouteTransport
+from mepassa.model.status import ChatState
 from mepassa.wire import content as module
 from mepassa.wire.content import MAX_CONTENT_BYTES, decode_content, encode_content
 
@@ -54,6 +57,29 @@ bodies = st.one_of(
     st.builds(PresenceKey, presence_key=keys.map(PresencePublicKey)),
     st.just(Hello()),
     st.builds(SenderKeyDistribution, message=st.binary(min_size=1, max_size=256)),
+    st.builds(
+        ContactCopy,
+        root_key=keys.map(RootPublicKey),
+        name=st.text(min_size=1, max_size=64),
+        state=st.sampled_from(ChatState),
+        policy=st.sampled_from(Policy),
+        changed_ms=st.integers(0, 2**53).map(Timestamp),
+        home_url=st.just("https://home.test"),
+        home_key=keys.map(HomeKey),
+        last_sender_seq=st.integers(0, 2**53),
+        profile_key=st.none() | keys,
+        presence_key=st.none() | keys.map(PresencePublicKey),
+        invite_token=st.none() | st.binary(min_size=16, max_size=16),
+    ),
+    st.builds(
+        AccountCopy,
+        device_list=st.builds(
+            SignedDeviceList, body=st.binary(max_size=300), signature=st.binary(min_size=64, max_size=64)
+        ),
+        profile_key=keys,
+        presence_seed=keys,
+        keys_ms=st.integers(0, 2**53).map(Timestamp),
+    ),
 )
 introductions = st.builds(
     Introduction,
@@ -81,6 +107,7 @@ contents = st.builds(
     body=bodies,
     introduction=st.none() | introductions,
     resend_of=st.none() | st.binary(min_size=16, max_size=16).map(EnvelopeId),
+    chat=st.none() | st.binary(min_size=16, max_size=16).map(AccountId),
 )
 
 
@@ -117,11 +144,11 @@ def test_mutated_contents_are_a_content_or_malformed(content: Content, data: st.
 def test_a_text_on_the_wire() -> None:
     """Golden bytes: changing them is a protocol decision."""
     assert encode_content(of(Text("oi"))).hex() == (
-        "920198c410" + "00" * 16 + "01" + "cf0000018bcfe56800" + "07" + "c420" + "00" * 32 + "9301a26f69c0" + "c0c0"
+        "920199c410" + "00" * 16 + "01" + "cf0000018bcfe56800" + "07" + "c420" + "00" * 32 + "9301a26f69c0" + "c0c0c0"
     )
 
 
-@pytest.mark.parametrize("tag", [8, 9, 100, 127])
+@pytest.mark.parametrize("tag", [10, 11, 100, 127])
 def test_a_body_of_a_later_version_is_kept_as_its_tag(tag: int) -> None:
     known = encode_content(of(Text("oi")))
     later = known.replace(bytes.fromhex("9301a26f69c0"), bytes([0x93, tag]) + bytes.fromhex("a26f69c0"))
@@ -140,7 +167,7 @@ def test_a_distribution_of_another_size_is_refused(size: int) -> None:
 
 def test_fields_of_a_later_version_are_ignored() -> None:
     raw = encode_content(of(Text("oi")))
-    longer = raw.replace(b"\x92\x01\x98", b"\x92\x01\x99", 1) + b"\xa5later"
+    longer = raw.replace(b"\x92\x01\x99", b"\x92\x01\x9a", 1) + b"\xa5later"
     assert decode_content(longer) == of(Text("oi"))
 
 

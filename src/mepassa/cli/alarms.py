@@ -63,6 +63,18 @@ WORDS: dict[str, tuple[str, str]] = {
         "Chegou uma mensagem de um aparelho que {name} não reconhece. Ela foi descartada.",
         "A message came from a device that {name} does not list. It was dropped.",
     ),
+    "own_new_device": (
+        "Sua conta tem um aparelho novo. Se não foi você quem o incluiu, mais alguém tem as suas 24 palavras.",
+        "Your account has a new device. If it was not you who added it, somebody else has your 24 words.",
+    ),
+    "own_list_forked": (
+        "Há duas listas de aparelhos da sua conta, assinadas com a mesma chave: mais alguém pode ter as suas 24 palavras. Avise as pessoas por outro caminho.",
+        "There are two device lists of your account, signed with the same key: somebody else may have your 24 words. Tell people by another way.",
+    ),
+    "own_unlisted_device": (
+        "Chegou uma mensagem de um aparelho que se diz da sua conta e não está na lista dela. Foi descartada.",
+        "A message came from a device that says it is of your account and is not in its list. It was dropped.",
+    ),
     "session_damaged": (
         "As chaves guardadas da conversa com {name} estavam danificadas. São refeitas; o que não abriu é pedido de novo.",
         "The saved keys of the chat with {name} were damaged. They are set up anew; what did not open is asked for again.",

@@ -9,11 +9,12 @@ from typing import Annotated
 
 import msgspec
 
-from mepassa.model.card import Card, Token
-from mepassa.model.device_list import SignedDeviceList
-from mepassa.model.ids import EnvelopeId, MessageId, Timestamp
-from mepassa.model.keys import PresencePublicKey
-from mepassa.model.route import Route
+from mepassa.model.card import Card, Name, Token
+from mepassa.model.device_list import HomeUrl, SignedDeviceList
+from mepassa.model.ids import AccountId, EnvelopeId, MessageId, Timestamp
+from mepassa.model.keys import HomeKey, PresencePublicKey, RootPublicKey
+from mepassa.model.route import Policy, Route
+from mepassa.model.status import ChatState
 
 MAX_TEXT_BYTES = 16_384
 """UTF-8 bytes of one text between accepted contacts."""
@@ -74,13 +75,59 @@ class SenderKeyDistribution(msgspec.Struct, frozen=True, array_like=True, tag=7)
     message: Annotated[bytes, msgspec.Meta(min_length=1, max_length=MAX_DISTRIBUTION_BYTES)]
 
 
+class ContactCopy(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """To our own other devices only: a contact as it is now here, after somebody decided something about it.
+
+    `changed_ms`: when that was; the newest decision counts on all devices. The account follows from the root key.
+    """
+
+    root_key: RootPublicKey
+    name: Name
+    state: ChatState
+    policy: Policy
+    changed_ms: Annotated[Timestamp, msgspec.Meta(ge=0, le=2**53)]
+    home_url: HomeUrl
+    home_key: HomeKey
+    last_sender_seq: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+    device_list: SignedDeviceList | None = None
+    profile_key: Key32 | None = None
+    presence_key: PresencePublicKey | None = None
+    invite_token: Token | None = None
+
+
+class AccountCopy(msgspec.Struct, frozen=True, array_like=True, tag=9):
+    """To our own other devices only: the account's newest list, and the keys that all its devices share.
+
+    `presence_seed` is private. `keys_ms`: when these keys were made; the newest count.
+    """
+
+    device_list: SignedDeviceList
+    profile_key: Key32
+    presence_seed: Key32
+    keys_ms: Annotated[Timestamp, msgspec.Meta(ge=0, le=2**53)]
+
+    def __repr__(self) -> str:
+        return "AccountCopy(…)"
+
+
 class UnknownBody(msgspec.Struct, frozen=True, array_like=True, tag=0):
     """A body of a later version: kept as its tag only."""
 
     kind: int
 
 
-Body = Text | Receipt | ContactAccepted | ProfileKey | PresenceKey | Hello | SenderKeyDistribution | UnknownBody
+Body = (
+    Text
+    | Receipt
+    | ContactAccepted
+    | ProfileKey
+    | PresenceKey
+    | Hello
+    | SenderKeyDistribution
+    | ContactCopy
+    | AccountCopy
+    | UnknownBody
+)
 
 
 class Introduction(msgspec.Struct, frozen=True, array_like=True):
@@ -96,7 +143,8 @@ class Content(msgspec.Struct, frozen=True, array_like=True):
     """`sender_seq` counts from 1 per chat and sender, 0 for what the screen does not show.
 
     `list_hash` is the SHA-256 of the sender's device list. `resend_of`: the envelope that could not be opened and that
-    this content was in before, so that its "could not open" row is replaced.
+    this content was in before, so that its "could not open" row is replaced. `chat`: whom this is meant for, an account.
+    The same bytes go to the sender's own other devices, and tell them by it which chat this belongs to.
     """
 
     message_id: MessageId
@@ -107,3 +155,4 @@ class Content(msgspec.Struct, frozen=True, array_like=True):
     body: Body
     introduction: Introduction | None = None
     resend_of: EnvelopeId | None = None
+    chat: AccountId | None = None

@@ -19,6 +19,9 @@ class Alarm(StrEnum):
     """Somebody shows another root key under a contact's account id."""
     LIST_WITHHELD = "list_withheld"
     UNLISTED_DEVICE = "unlisted_device"
+    OWN_NEW_DEVICE = "own_new_device"
+    OWN_LIST_FORKED = "own_list_forked"
+    OWN_UNLISTED_DEVICE = "own_unlisted_device"
     SESSION_DAMAGED = "session_damaged"
     STATE_ROLLED_BACK = "state_rolled_back"
 

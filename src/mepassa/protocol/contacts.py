@@ -24,11 +24,12 @@ from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Contact, EventKind, Invite, InviteKind, OwnAccount, Tx
 from mepassa.protocol.account import DAY_MS
+from mepassa.protocol.copies import tell_account, tell_contact
 from mepassa.protocol.devices import learn_list
 from mepassa.protocol.outbound import Draft, address, address_renewed, drop_rows, make_content
 from mepassa.protocol.receipts import release_held
 from mepassa.protocol.removal import check_not_removed
-from mepassa.protocol.tokens import previous_keys, rotate_profile
+from mepassa.protocol.tokens import previous_keys, rotate_presence, rotate_profile
 from mepassa.wire.content import decode_content
 
 MAX_PENDING_REQUESTS = 50
@@ -122,9 +123,9 @@ def add_card(tx: Tx, card: Card, offered: SignedDeviceList, *, direct: bool, now
         invite_token=card.invite_token,
         added_ms=now_ms,
     )
-    tx.put_contact(contact)
+    contact = _decide(tx, contact, now_ms)
     contact = learn_list(tx, contact, offered)
-    tx.append_event(EventKind.CHAT, chat=account)
+    tell_contact(tx, contact, now_ms, rng)
     if card.in_person and (known is None or known.state is not ChatState.REQUESTED):
         hello = make_content(tx, contact, Draft(Hello(), MessageId(rng.token(16))), now_ms)
         address(tx, contact, hello, now_ms, rng)
@@ -216,10 +217,12 @@ def answer_received(tx: Tx, contact: Contact, answer: ContactAccepted, now_ms: T
         profile_key=SecretBytes(answer.profile_key),
         presence_key=answer.presence_key or contact.presence_key,
         invite_token=None,
+        changed_ms=_now(contact, now_ms) if was_waiting else contact.changed_ms,
     )
     tx.put_contact(contact)
     tx.append_event(EventKind.CHAT, chat=contact.account)
     if was_waiting:
+        tell_contact(tx, contact, now_ms, rng)
         _tell_presence(tx, contact, now_ms, rng)
         if any(contact.added_ms < previous.replaced_ms for previous in previous_keys(tx)):
             # Our introduction told a profile key that we have replaced since.
@@ -233,20 +236,34 @@ def block(tx: Tx, account: AccountId, now_ms: Timestamp, rng: Rng) -> Contact:
     if contact.state is ChatState.BLOCKED:
         return contact
     knew_keys = contact.state is not ChatState.REQUEST
+    close_chat(tx, account)
+    contact = _decide(tx, replace(contact, state=ChatState.BLOCKED, presence_key=None), now_ms)
+    tell_contact(tx, contact, now_ms, rng)
+    if knew_keys:
+        new_keys(tx, now_ms, rng)
+    return contact
+
+
+def close_chat(tx: Tx, account: AccountId) -> None:
+    """Nothing of ours is on its way there any more."""
     for row in tx.outbox(account):
         tx.delete_outbox(row.id)
     for renewal in tx.renewals(account):
         tx.delete_renewal(account, renewal.message_id)
-    contact = replace(contact, state=ChatState.BLOCKED, presence_key=None)
-    tx.put_contact(contact)
-    tx.append_event(EventKind.CHAT, chat=account)
-    if knew_keys:
-        rotate_profile(tx, now_ms, rng)
-        for other in tx.contacts():
-            if other.state is ChatState.ACCEPTED:
-                address_renewed(tx, other, ProfileKey(tx.own().profile_key.expose()), now_ms, rng)
-                _tell_presence(tx, other, now_ms, rng)
-    return contact
+
+
+def new_keys(tx: Tx, now_ms: Timestamp, rng: Rng) -> None:
+    """A new profile key and presence key, told to our own other devices and to everybody whom we have accepted."""
+    rotate_profile(tx, now_ms, rng)
+    tell_account(tx, now_ms, rng)
+    tell_keys(tx, now_ms, rng)
+
+
+def tell_keys(tx: Tx, now_ms: Timestamp, rng: Rng) -> None:
+    for other in tx.contacts():
+        if other.state is ChatState.ACCEPTED:
+            address_renewed(tx, other, ProfileKey(tx.own().profile_key.expose()), now_ms, rng)
+            _tell_presence(tx, other, now_ms, rng)
 
 
 def set_policy(tx: Tx, account: AccountId, policy: Policy, now_ms: Timestamp, rng: Rng) -> Contact:
@@ -259,9 +276,8 @@ def set_policy(tx: Tx, account: AccountId, policy: Policy, now_ms: Timestamp, rn
         return contact
     if policy is Policy.HIDE_MY_IP:
         check_hidden(tx.own(), contact.home)
-    had_direct, contact = contact.allows_direct, replace(contact, policy=policy)
-    tx.put_contact(contact)
-    tx.append_event(EventKind.CHAT, chat=account)
+    had_direct, contact = contact.allows_direct, _decide(tx, replace(contact, policy=policy), now_ms)
+    tell_contact(tx, contact, now_ms, rng)
     if contact.state is ChatState.ACCEPTED and contact.allows_direct and not had_direct:
         _tell_presence(tx, contact, now_ms, rng)
     elif contact.state is ChatState.ACCEPTED and had_direct and not contact.allows_direct:
@@ -269,8 +285,8 @@ def set_policy(tx: Tx, account: AccountId, policy: Policy, now_ms: Timestamp, rn
             if isinstance(decode_content(renewal.content).body, PresenceKey):
                 tx.delete_renewal(account, renewal.message_id)
                 drop_rows(tx, contact, renewal.message_id)
-        own = tx.own()
-        tx.put_own(replace(own, presence_seed=PresenceKeyPair(SecretBytes(rng.token(32))).seed))
+        rotate_presence(tx, now_ms, rng)
+        tell_account(tx, now_ms, rng)
         for other in tx.contacts():
             if other.state is ChatState.ACCEPTED:
                 _tell_presence(tx, other, now_ms, rng)
@@ -283,13 +299,31 @@ def own_presence_key(own: OwnAccount) -> PresencePublicKey:
 
 def _become_accepted(tx: Tx, contact: Contact, profile_key: SecretBytes, now_ms: Timestamp, rng: Rng) -> Contact:
     own = tx.own()
+    was_accepted = contact.state is ChatState.ACCEPTED
     contact = replace(contact, state=ChatState.ACCEPTED, profile_key=profile_key, invite_token=None)
-    tx.put_contact(contact)
-    tx.append_event(EventKind.CHAT, chat=contact.account)
+    if was_accepted:  # they have forgotten us, and introduce themselves anew: nobody has decided anything
+        tx.put_contact(contact)
+        tx.append_event(EventKind.CHAT, chat=contact.account)
+    else:
+        contact = _decide(tx, contact, now_ms)
+        tell_contact(tx, contact, now_ms, rng)
     presence_key = own_presence_key(own) if contact.allows_direct else None
     address_renewed(tx, contact, ContactAccepted(own.profile_key.expose(), presence_key), now_ms, rng)
     release_held(tx, contact, now_ms, rng)
     return contact
+
+
+def _decide(tx: Tx, contact: Contact, now_ms: Timestamp) -> Contact:
+    """Somebody has decided about this contact: kept, with the time, so that the newest decision counts on all devices."""
+    contact = replace(contact, changed_ms=_now(contact, now_ms))
+    tx.put_contact(contact)
+    tx.append_event(EventKind.CHAT, chat=contact.account)
+    return contact
+
+
+def _now(contact: Contact, now_ms: Timestamp) -> Timestamp:
+    """Later than any decision before, whatever the clocks say."""
+    return Timestamp(max(now_ms, contact.changed_ms + 1))
 
 
 def _tell_presence(tx: Tx, contact: Contact, now_ms: Timestamp, rng: Rng) -> None:

@@ -20,8 +20,17 @@ from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, OutboxRow, Tx
 from mepassa.protocol.account import local_identity
 from mepassa.protocol.contacts import require
-from mepassa.protocol.devices import learn_list, remote_device
-from mepassa.protocol.outbound import EXPIRY_MS, Draft, address, drop_rows, make_content, renew, seal_due
+from mepassa.protocol.devices import counterpart, learn_list, remote_device
+from mepassa.protocol.outbound import (
+    EXPIRY_MS,
+    Draft,
+    address,
+    address_others,
+    drop_rows,
+    make_content,
+    renew,
+    seal_due,
+)
 from mepassa.protocol.receipts import adopted_route
 from mepassa.protocol.removal import check_not_removed
 from mepassa.protocol.session import initiate
@@ -167,11 +176,13 @@ class Ready:
     """Rows are due that need a prekey bundle first."""
     next_try_ms: Timestamp | None
     """When the next row is due that is not now."""
+    copies: AccountId | None = None
+    """Our own account, when something waits for our other devices as well."""
 
 
 def prepare(tx: Tx, account: AccountId, now_ms: Timestamp, rng: Rng) -> Ready | None:
     """Seal what is due; None when nothing may be sent to this account."""
-    contact = tx.contact(account)
+    contact, own = counterpart(tx, account), tx.own().address.account
     if contact is None or contact.state not in {ChatState.REQUESTED, ChatState.ACCEPTED}:
         return None
     rows = seal_due(tx, contact, now_ms, rng)
@@ -182,6 +193,7 @@ def prepare(tx: Tx, account: AccountId, now_ms: Timestamp, rng: Rng) -> Ready | 
         tuple(row for row in due if row.envelope is not None),
         any(row.envelope is None for row in due),
         min(later, default=None),
+        own if account != own and tx.has_outbox(own) else None,
     )
 
 
@@ -190,13 +202,15 @@ def start_sessions(tx: Tx, account: AccountId, fetched: FetchedAccount, now_ms: 
 
     Raises `SignatureError`, `MalformedError`, `DeviceListForkError` (all: nothing is to be believed).
     """
-    contact = tx.contact(account)
+    contact = counterpart(tx, account)
     if contact is None:
         return
     contact = learn_list(tx, contact, fetched.device_list)
     bundles = {bundle.device: bundle for bundle in fetched.bundles}
     own = local_identity(tx.own())
-    waiting = {row.to for row in tx.outbox(account) if row.envelope is None}
+    # A receipt that is not due yet is unsealed, too, but lacks no session.
+    rows = seal_due(tx, contact, now_ms, rng)
+    waiting = {row.to for row in rows if row.envelope is None and row.next_try_ms <= now_ms}
     for peer in sorted(waiting):
         bundle, remote = bundles.get(peer.device), remote_device(contact, peer.device)
         if bundle is None or remote is None:
@@ -244,6 +258,7 @@ def _send(tx: Tx, contact: Contact, row: MessageRow, now_ms: Timestamp, rng: Rng
     draft = Draft(Text(row.text, row.reply_to), row.id, row.sender_seq)
     content = make_content(tx, contact, draft, row.sent_at_ms)
     address(tx, contact, content, now_ms, rng, stored_only=stored_only)
+    address_others(tx, content, now_ms, rng)
 
 
 def _check_text(contact: Contact, text: str) -> None:

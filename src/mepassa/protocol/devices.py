@@ -1,4 +1,9 @@
-"""Contacts' device lists: which one counts, and what a newer one changes (docs/protocol/identity.md, "Device list")."""
+"""Device lists, of contacts and of this account: which one counts, and what a newer one changes (docs/protocol/identity.md,
+"Device list").
+
+To this device the account's other devices are much like a contact's: `ourselves` is the contact that stands for them. It
+is never in the database's table of contacts, and no chat is with it.
+"""
 
 from dataclasses import replace
 
@@ -8,19 +13,55 @@ from mepassa.model.device_list import DeviceList, SignedDeviceList
 from mepassa.model.errors import DeviceListForkError, DeviceListStaleError
 from mepassa.model.home_url import check_home_url
 from mepassa.model.ids import AccountId, Address
+from mepassa.model.keys import IdentityKey
 from mepassa.model.status import ChatState
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.stores import Contact, EventKind, Tx
 from mepassa.protocol.alarms import Alarm, raise_alarm
 from mepassa.protocol.device_changes import follow_list
+from mepassa.protocol.removal import become_removed
 from mepassa.protocol.restarts import ask_anew, has_restarted
 from mepassa.protocol.session import RemoteDevice
 from mepassa.protocol.verification import withdraw
+
+_OWN_LIST_WANTED = "own-list-wanted"
+"""The newest version of our own list that another device of ours has named."""
 
 
 def listed_devices(contact: Contact) -> DeviceList | None:
     """What the pinned list says; it was verified when it was learnt."""
     return decode_device_list(contact.device_list.body) if contact.device_list is not None else None
+
+
+def ourselves(tx: Tx) -> Contact:
+    """This account as a contact whom one has always accepted; its list names this device, too."""
+    own = tx.own()
+    return Contact(
+        account=own.address.account,
+        root_key=own.root_key,
+        name=own.name,
+        state=ChatState.ACCEPTED,
+        home=own.home,
+        device_list=own.device_list,
+        list_version=own.list_version,
+        list_wanted=int.from_bytes(tx.setting(_OWN_LIST_WANTED) or b"", "big"),
+        profile_key=own.profile_key,
+    )
+
+
+def counterpart(tx: Tx, account: AccountId) -> Contact | None:
+    """With whom envelopes are exchanged under that account: a contact, or our own other devices."""
+    return ourselves(tx) if account == tx.own().address.account else tx.contact(account)
+
+
+def recipients(tx: Tx, contact: Contact) -> tuple[RemoteDevice, ...]:
+    """The listed devices that are written to: all of a contact, all of ours but this one."""
+    devices, this = listed_devices(contact), tx.own().address
+    found = (
+        RemoteDevice(Address(contact.account, entry.device), entry.identity_key)
+        for entry in (devices.devices if devices is not None else ())
+    )
+    return tuple(device for device in found if device.address != this)
 
 
 def remote_device(contact: Contact, device: int) -> RemoteDevice | None:
@@ -59,12 +100,15 @@ def learn_list(tx: Tx, contact: Contact, offered: SignedDeviceList) -> Contact:
         list_version=devices.version,
         home=HomeAddress(devices.home_url, devices.home_key),
     )
-    tx.put_contact(contact)
-    tx.append_event(EventKind.CHAT, chat=contact.account)
+    _keep(tx, contact)
+    if not _is_own(tx, contact):
+        tx.append_event(EventKind.CHAT, chat=contact.account)
     if before is not None:
         follow_list(tx, contact.account, before, devices)
         known = {entry.identity_key for entry in before.devices}
-        if has_restarted(before, devices):
+        if _is_own(tx, contact):
+            _follow_own(tx, known, devices)
+        elif has_restarted(before, devices):
             raise_alarm(tx, Alarm.ACCOUNT_RECOVERED, contact.account)
             contact = ask_anew(tx, contact, devices)
         elif any(entry.identity_key not in known for entry in devices.devices):
@@ -72,11 +116,26 @@ def learn_list(tx: Tx, contact: Contact, offered: SignedDeviceList) -> Contact:
     return contact
 
 
+def _follow_own(tx: Tx, known: set[IdentityKey], devices: DeviceList) -> None:
+    own = tx.own()
+    entry = devices.entry(own.address.device)
+    if entry is None or entry.identity_key != own.identity_key:
+        become_removed(tx)
+    elif any(entry.identity_key not in known for entry in devices.devices):
+        raise_alarm(tx, Alarm.OWN_NEW_DEVICE)
+
+
+def is_of_before(contact: Contact, offered: SignedDeviceList) -> bool:
+    """Whether a list, and what was decided under it, is of before the account was recovered, as we know already."""
+    known, devices = listed_devices(contact), verify_device_list(contact.root_key, offered)
+    return known is not None and devices.version < known.version and has_restarted(devices, known)
+
+
 def note_list_version(tx: Tx, contact: Contact, content: Content) -> Contact:
     """Every message names its sender's newest list, so that a home cannot freeze an old one."""
     if content.list_version > max(contact.list_version, contact.list_wanted):
         contact = replace(contact, list_wanted=content.list_version)
-        tx.put_contact(contact)
+        _keep(tx, contact)
     elif (
         contact.device_list is not None
         and content.list_version == contact.list_version
@@ -91,7 +150,7 @@ def learn_answered(tx: Tx, account: AccountId, offered: SignedDeviceList) -> boo
 
     Raises `SignatureError` or `MalformedError` for one that is not the account's. A fork is told.
     """
-    contact = tx.contact(account)
+    contact = counterpart(tx, account)
     if contact is None:
         return True
     try:
@@ -108,4 +167,29 @@ def wants_list(contact: Contact) -> bool:
 
 def alarm_fork(tx: Tx, contact: Contact) -> Contact:
     """The root key has signed two lists of one version: somebody else may have it, so a verification is withdrawn."""
+    if _is_own(tx, contact):
+        raise_alarm(tx, Alarm.OWN_LIST_FORKED)
+        return contact
     return withdraw(tx, contact.account, Alarm.LIST_FORKED) or contact
+
+
+def alarm_unlisted(tx: Tx, contact: Contact) -> None:
+    """A list as new as any does not name a device that the root key has certified."""
+    if _is_own(tx, contact):
+        raise_alarm(tx, Alarm.OWN_UNLISTED_DEVICE)
+    else:
+        raise_alarm(tx, Alarm.UNLISTED_DEVICE, contact.account)
+
+
+def _is_own(tx: Tx, contact: Contact) -> bool:
+    return contact.account == tx.own().address.account
+
+
+def _keep(tx: Tx, contact: Contact) -> None:
+    """What was learnt of a list. Our own home stays the one that this device logs in at."""
+    if not _is_own(tx, contact):
+        tx.put_contact(contact)
+        return
+    assert contact.device_list is not None
+    tx.put_own(replace(tx.own(), device_list=contact.device_list, list_version=contact.list_version))
+    tx.put_setting(_OWN_LIST_WANTED, contact.list_wanted.to_bytes(8, "big"))

@@ -13,7 +13,7 @@ from mepassa.model.status import ChatState, MessageStatus
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, OutboxKind, OutboxRow, Tx, UnopenedRow
 from mepassa.protocol.account import DAY_MS, local_identity, sender_certificate
-from mepassa.protocol.devices import remote_device
+from mepassa.protocol.devices import counterpart, remote_device
 from mepassa.protocol.outbound import EXPIRY_MS, kind_of, sealed
 from mepassa.protocol.sealing import ResendRequest, Unsealed, seal_plaintext
 from mepassa.protocol.session import archive, failed_ratchet_key, must_archive
@@ -40,7 +40,8 @@ def could_not_open(
     tx: Tx, contact: Contact, unsealed: Unsealed, envelope: SealedEnvelope, now_ms: Timestamp, rng: Rng
 ) -> None:
     """The row on the screen and the request, to be committed before the envelope is acknowledged."""
-    _show_stand_in(tx, contact, envelope, now_ms)
+    if contact.account != tx.own().address.account:  # which chat a copy would have belonged to, only its content tells
+        _show_stand_in(tx, contact, envelope, now_ms)
     ratchet_key = failed_ratchet_key(unsealed.type, unsealed.body)
     if ratchet_key is None or contact.state is not ChatState.ACCEPTED or _unanswered(tx, contact) >= MAX_UNANSWERED:
         return
@@ -76,7 +77,7 @@ def seen_again(tx: Tx, envelope_id: EnvelopeId, now_ms: Timestamp, rng: Rng) -> 
     if row is None or not 1 <= row.asked < MAX_REQUESTS_PER_ENVELOPE:
         return None
     asked_ms = row.next_ask_ms - ASK_AGAIN_AFTER_MS[row.asked - 1]
-    contact = tx.contact(row.sender.account)
+    contact = counterpart(tx, row.sender.account)
     if contact is None or contact.state is not ChatState.ACCEPTED or now_ms < asked_ms + RESET_EVERY_MS:
         return None
     _ask(tx, contact, row, now_ms, rng)
@@ -86,7 +87,7 @@ def seen_again(tx: Tx, envelope_id: EnvelopeId, now_ms: Timestamp, rng: Rng) -> 
 def ask_again(tx: Tx, now_ms: Timestamp, rng: Rng) -> None:
     """Ask once more for what has not come; three times in all."""
     for row in tx.unopened_due(now_ms):
-        contact = tx.contact(row.sender.account)
+        contact = counterpart(tx, row.sender.account)
         if contact is None or contact.state is not ChatState.ACCEPTED or row.asked >= MAX_REQUESTS_PER_ENVELOPE:
             tx.put_unopened(replace(row, next_ask_ms=NEVER_AGAIN))
         else:

@@ -9,7 +9,9 @@ from enum import StrEnum
 
 from mepassa.model.content import (
     MAX_REQUEST_TEXT_BYTES,
+    AccountCopy,
     ContactAccepted,
+    ContactCopy,
     Content,
     Hello,
     PresenceKey,
@@ -28,10 +30,19 @@ from mepassa.model.status import ChatState, MessageStatus
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, Tx
 from mepassa.protocol.account import local_identity
-from mepassa.protocol.alarms import Alarm, raise_alarm
+from mepassa.protocol.alarms import Alarm
 from mepassa.protocol.contacts import answer_received, check_introduction, request_crossed, request_received
-from mepassa.protocol.devices import alarm_fork, learn_list, listed_devices, note_list_version, wants_list
+from mepassa.protocol.devices import (
+    alarm_fork,
+    alarm_unlisted,
+    counterpart,
+    learn_list,
+    listed_devices,
+    note_list_version,
+    wants_list,
+)
 from mepassa.protocol.healing import answer_resend, could_not_open, healed, seen_again
+from mepassa.protocol.inbound_copies import take_copy
 from mepassa.protocol.prekeys import StoredPrekeys, consume
 from mepassa.protocol.receipts import acknowledge_to_sender, take_receipt
 from mepassa.protocol.sealing import (
@@ -108,9 +119,9 @@ def receive(
     except DecryptionError:
         return _done(tx, envelope, now_ms, Received(Fate.DROPPED))
     sender = unsealed.sender
-    if sender.account == own.address.account or (arrival.peer is not None and arrival.peer != sender):
+    if sender == own.address or (arrival.peer is not None and arrival.peer != sender):
         return _done(tx, envelope, now_ms, Received(Fate.DROPPED))
-    contact = tx.contact(sender.account)
+    contact = counterpart(tx, sender.account)
     if contact is None or contact.state is ChatState.REQUEST:
         outcome = _from_stranger(tx, own, contact, unsealed, arrival, now_ms, rng)
     elif contact.state is ChatState.BLOCKED:
@@ -142,7 +153,7 @@ def _from_contact(
     if verdict is SenderVerdict.UNLISTED_DEVICE:
         if not list_is_fresh:
             return Received(Fate.WAITS_FOR_LIST, contact.account, list_wanted=True)
-        raise_alarm(tx, Alarm.UNLISTED_DEVICE, contact.account)
+        alarm_unlisted(tx, contact)
     if verdict is not SenderVerdict.VALID:
         return dropped
     if unsealed.type is MessageType.PLAINTEXT:
@@ -158,21 +169,26 @@ def _from_contact(
     try:
         content = decode_content(opened.plaintext)
         contact = note_list_version(tx, contact, content)
-        if content.introduction is not None:
-            contact = _introduced(tx, contact, content, now_ms, rng)
+        if contact.account == own.address.account:
+            taken = take_copy(tx, unsealed.sender, content, now_ms, rng)
+        elif content.chat not in {None, own.address.account}:
+            return dropped  # it belongs to a chat that this version does not know
+        else:
+            if content.introduction is not None:
+                contact = _introduced(tx, contact, content, now_ms, rng)
+            taken = _take(tx, contact, unsealed.sender, content, arrival, now_ms, rng)
     except (MalformedError, SignatureError):
         return dropped
     except DeviceListForkError:
         alarm_fork(tx, contact)
         return dropped
-    delivered = _take(tx, contact, unsealed.sender, content, arrival, now_ms, rng)
-    contact = tx.contact(contact.account) or contact
-    keys = isinstance(content.body, ContactAccepted | ProfileKey | PresenceKey)
+    contact = counterpart(tx, contact.account) or contact
+    keys = isinstance(content.body, ContactAccepted | ProfileKey | PresenceKey | ContactCopy | AccountCopy)
     return Received(
         Fate.OPENED,
         contact.account,
         list_wanted=wants_list(contact),
-        delivered=delivered,
+        delivered=taken,
         contacts_changed=keys or content.introduction is not None,
         alive=unsealed.sender if abs(now_ms - content.sent_at_ms) <= ALIVE_MS else None,
     )
@@ -287,6 +303,8 @@ def _take(
             take_distribution(tx, sender, content.body, now_ms)
         case Hello():
             pass
+        case ContactCopy() | AccountCopy():
+            return False  # only our own other devices may say that
         case Text() | UnknownBody():
             if not _show(tx, contact, content, arrival, now_ms):
                 return False

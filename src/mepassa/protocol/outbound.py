@@ -7,15 +7,16 @@ send it are committed together, so that no ciphertext leaves before the ratchet 
 from collections.abc import Container
 from dataclasses import dataclass, replace
 
-from mepassa.model.content import Body, Content, Hello, Receipt, Text
+from mepassa.identity import PresenceKeyPair
+from mepassa.model.content import Body, ContactAccepted, Content, Hello, PresenceKey, ProfileKey, Receipt, Text
 from mepassa.model.envelope import MAX_REQUEST_ENVELOPE_BYTES
 from mepassa.model.errors import TooLargeError
 from mepassa.model.ids import Address, EnvelopeId, MessageId, Timestamp
 from mepassa.model.status import ChatState
 from mepassa.ports.rng import Rng
-from mepassa.ports.stores import Contact, OutboxKind, OutboxRow, Renewal, SentRow, Tx
+from mepassa.ports.stores import Contact, OutboxKind, OutboxRow, OwnAccount, Renewal, SentRow, Tx
 from mepassa.protocol.account import DAY_MS, local_identity, sender_certificate
-from mepassa.protocol.devices import listed_devices, remote_device
+from mepassa.protocol.devices import ourselves, recipients, remote_device
 from mepassa.protocol.restarts import introduction
 from mepassa.protocol.sealing import seal_content
 from mepassa.protocol.session import NoSessionError, StaleSessionError
@@ -50,6 +51,7 @@ def make_content(tx: Tx, contact: Contact, draft: Draft, now_ms: Timestamp) -> C
         body=draft.body,
         introduction=introduction(own, contact) if contact.state is ChatState.REQUESTED else None,
         resend_of=draft.resend_of,
+        chat=contact.account,
     )
 
 
@@ -70,9 +72,13 @@ def address(
     stored_only: bool = False,
 ) -> None:
     """Put a content into the outbox for every listed device, sealed at once where a session allows (and `after_s` is 0)."""
-    devices = listed_devices(contact)
-    for entry in devices.devices if devices is not None else ():
-        address_device(tx, contact, entry.device, content, now_ms, rng, after_s=after_s, stored_only=stored_only)
+    for to in recipients(tx, contact):
+        address_device(tx, contact, to.address.device, content, now_ms, rng, after_s=after_s, stored_only=stored_only)
+
+
+def address_others(tx: Tx, content: Content, now_ms: Timestamp, rng: Rng) -> None:
+    """The same content, byte for byte, to our own other devices: `content.chat` tells them where it belongs."""
+    address(tx, ourselves(tx), content, now_ms, rng)
 
 
 def address_device(
@@ -121,18 +127,31 @@ def address_renewed(tx: Tx, contact: Contact, body: Body, now_ms: Timestamp, rng
 def renew(tx: Tx, contact: Contact, renewal: Renewal, now_ms: Timestamp, rng: Rng) -> None:
     """Made and sent anew, same message id, for the devices that have not confirmed it."""
     drop_rows(tx, contact, renewal.message_id)
-    content = make_content(tx, contact, Draft(decode_content(renewal.content).body, renewal.message_id), now_ms)
-    devices = listed_devices(contact)
-    for entry in devices.devices if devices is not None else ():
-        if entry.device not in renewal.confirmed:
-            address_device(tx, contact, entry.device, content, now_ms, rng)
+    body = _of_today(tx.own(), decode_content(renewal.content).body)
+    content = make_content(tx, contact, Draft(body, renewal.message_id), now_ms)
+    for to in recipients(tx, contact):
+        if to.address.device not in renewal.confirmed:
+            address_device(tx, contact, to.address.device, content, now_ms, rng)
     tx.put_renewal(replace(renewal, next_ms=Timestamp(now_ms + RENEWED_EVERY_MS)))
+
+
+def _of_today(own: OwnAccount, body: Body) -> Body:
+    """Keys may have been replaced since the renewal was made, here or by another own device: the present ones are told."""
+    profile_key, presence_key = own.profile_key.expose(), PresenceKeyPair(own.presence_seed).public
+    match body:
+        case ContactAccepted(presence_key=told):
+            return ContactAccepted(profile_key, presence_key if told is not None else None)
+        case ProfileKey():
+            return ProfileKey(profile_key)
+        case PresenceKey():
+            return PresenceKey(presence_key)
+        case _:
+            return body
 
 
 def confirm_renewals(tx: Tx, contact: Contact, device: int, arrived: Container[MessageId]) -> None:
     """That device has these; a renewal ends with the last listed device's receipt."""
-    devices = listed_devices(contact)
-    listed = {entry.device for entry in devices.devices} if devices is not None else {device}
+    listed = {to.address.device for to in recipients(tx, contact)}
     for renewal in tx.renewals(contact.account):
         if renewal.message_id not in arrived:
             continue

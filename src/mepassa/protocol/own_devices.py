@@ -24,6 +24,8 @@ from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import OwnAccount, Tx
 from mepassa.protocol.account import LAST_DEVICE, MAX_REGISTRATION_ID, check_no_account
+from mepassa.protocol.contacts import new_keys
+from mepassa.protocol.copies import tell_account, tell_new_device
 from mepassa.protocol.device_changes import follow_list
 from mepassa.protocol.sealing import issue_device_certificate
 
@@ -58,8 +60,11 @@ def new_device(rng: Rng) -> NewDevice:
     return NewDevice(IdentityKeyPair(SecretBytes(rng.token(32))), 1 + rng.below(MAX_REGISTRATION_ID))
 
 
-def add_device(tx: Tx, root: RootKey, identity_key: IdentityKey, registration_id: int, now_ms: Timestamp) -> Linked:
-    """On the primary: list a new device under a number that no device has had. Its home is to be told (`LIST_UNTOLD`).
+def add_device(
+    tx: Tx, root: RootKey, identity_key: IdentityKey, registration_id: int, now_ms: Timestamp, rng: Rng
+) -> Linked:
+    """On the primary: list a new device under a number that no device has had. Our home is to be told (`LIST_UNTOLD`);
+    the other devices are, and the new one of all contacts, as soon as it has prekeys there.
 
     Raises `ConflictError` when the account has as many devices as it may, or this one already; `SignatureError` for
     another account's root key.
@@ -70,12 +75,12 @@ def add_device(tx: Tx, root: RootKey, identity_key: IdentityKey, registration_id
         raise ConflictError(f"An account has at most {MAX_DEVICES} devices; remove one first.")
     if any(entry.identity_key == identity_key for entry in before.devices):
         raise ConflictError("This device belongs to the account already.")
-    kept = int.from_bytes(tx.setting(_HIGHEST_NUMBER) or b"", "big")
-    number = 1 + max(kept, *(entry.device for entry in before.devices))
+    number = 1 + max(_highest_number(tx), *(entry.device for entry in before.devices))
     if number > LAST_DEVICE:
         raise ConflictError("This account has had as many devices as there are numbers for.")
-    tx.put_setting(_HIGHEST_NUMBER, number.to_bytes(1, "big"))
     own = _sign_next(tx, root, (*before.devices, DeviceEntry(number, identity_key, registration_id)), now_ms)
+    tell_account(tx, now_ms, rng)
+    tell_new_device(tx, number, now_ms, rng)
     return Linked(
         root_key=own.root_key,
         address=Address(own.address.account, number),
@@ -88,18 +93,19 @@ def add_device(tx: Tx, root: RootKey, identity_key: IdentityKey, registration_id
     )
 
 
-def remove_device(tx: Tx, root: RootKey, number: int, now_ms: Timestamp) -> None:
-    """On the primary: that device is none of ours from now on. Raises `NotFoundError`; `ConflictError` for this one."""
+def remove_device(tx: Tx, root: RootKey, number: int, now_ms: Timestamp, rng: Rng) -> None:
+    """On the primary: that device is none of ours from now on, and the keys that it knew are replaced and told to all.
+
+    Raises `NotFoundError`; `ConflictError` for this one; `SignatureError` as above.
+    """
     own = tx.own()
     before = decode_device_list(own.device_list.body)
     if number == own.address.device:
         raise ConflictError("This device cannot remove itself; do it from another one.")
     if before.entry(number) is None:
         raise NotFoundError("The account has no such device.")
-    highest = max(entry.device for entry in before.devices)
-    kept = int.from_bytes(tx.setting(_HIGHEST_NUMBER) or b"", "big")
-    tx.put_setting(_HIGHEST_NUMBER, max(kept, highest).to_bytes(1, "big"))
     _sign_next(tx, root, tuple(entry for entry in before.devices if entry.device != number), now_ms)
+    new_keys(tx, now_ms, rng)
 
 
 def become_linked(tx: Tx, device: NewDevice, linked: Linked) -> OwnAccount:
@@ -132,6 +138,10 @@ def become_linked(tx: Tx, device: NewDevice, linked: Linked) -> OwnAccount:
     return own
 
 
+def _highest_number(tx: Tx) -> int:
+    return int.from_bytes(tx.setting(_HIGHEST_NUMBER) or b"", "big")
+
+
 def _sign_next(tx: Tx, root: RootKey, entries: tuple[DeviceEntry, ...], now_ms: Timestamp) -> OwnAccount:
     own = tx.own()
     if root.public != own.root_key:
@@ -146,6 +156,8 @@ def _sign_next(tx: Tx, root: RootKey, entries: tuple[DeviceEntry, ...], now_ms: 
         successor_home=before.successor_home,
     )
     own = replace(own, device_list=sign_device_list(root, after), list_version=after.version)
+    highest = max(_highest_number(tx), *(entry.device for entry in (*before.devices, *entries)))
+    tx.put_setting(_HIGHEST_NUMBER, highest.to_bytes(1, "big"))
     tx.put_own(own)
     tx.put_setting(LIST_UNTOLD, b"\x01")
     follow_list(tx, own.address.account, before, after)

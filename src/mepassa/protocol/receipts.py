@@ -1,15 +1,23 @@
 """Receipts: end-to-end, by whichever route, naming the route that the message took (docs/protocol/delivery.md)."""
 
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 
-from mepassa.model.content import Receipt, ReceiptEntry, ReceiptKind
-from mepassa.model.ids import Address, MessageId, Timestamp
+from mepassa.model.content import Content, Receipt, ReceiptEntry, ReceiptKind
+from mepassa.model.ids import AccountId, Address, MessageId, Timestamp
 from mepassa.model.route import Route
 from mepassa.model.status import ChatState, MessageStatus
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, OutboxRow, Tx
-from mepassa.protocol.devices import listed_devices
-from mepassa.protocol.outbound import Draft, address_device, confirm_renewals, make_content
+from mepassa.protocol.devices import recipients
+from mepassa.protocol.outbound import (
+    Draft,
+    address,
+    address_device,
+    address_others,
+    confirm_renewals,
+    make_content,
+)
 from mepassa.protocol.status import StatusEvent, move
 from mepassa.wire.content import decode_content, encode_content, rewrite
 
@@ -21,36 +29,65 @@ learns less from its time; and of what came by a live path, the acknowledgement 
 
 
 def acknowledge_to_sender(
-    tx: Tx, contact: Contact, message_id: MessageId, route: Route | None, now_ms: Timestamp, rng: Rng
+    tx: Tx,
+    contact: Contact,
+    message_id: MessageId,
+    route: Route | None,
+    now_ms: Timestamp,
+    rng: Rng,
+    *,
+    only: Address | None = None,
 ) -> None:
-    """A delivery receipt in the outbox; it waits a little, and takes others with it."""
-    _put(tx, contact, ReceiptKind.DELIVERED, (ReceiptEntry(message_id, route),), now_ms, rng, batched=True)
+    """A delivery receipt in the outbox for each device of the sender, or for one alone; it waits a little, and takes
+    others with it."""
+    entries = (ReceiptEntry(message_id, route),)
+    content = _content(tx, contact, ReceiptKind.DELIVERED, entries, now_ms, rng)
+    waiting = [row for row in tx.outbox(contact.account) if _may_grow(row)]
+    for to in recipients(tx, contact):
+        joinable = (row for row in waiting if row.to == to.address)
+        if only in {None, to.address} and not any(_append(tx, row, entries) for row in joinable):
+            address_device(tx, contact, to.address.device, content, now_ms, rng, after_s=rng.uniform(*DELAY_S))
 
 
 def release_held(tx: Tx, contact: Contact, now_ms: Timestamp, rng: Rng) -> None:
     """The person has accepted: the delivery receipts that a stranger does not get are made up for."""
     held = tx.held_receipts(contact.account)
-    entries = tuple(ReceiptEntry(row.id, row.route) for row in held)
-    for start in range(0, len(entries), BATCH):
-        _put(tx, contact, ReceiptKind.DELIVERED, entries[start : start + BATCH], now_ms, rng, batched=False)
+    for entries in _batches(held):
+        address(tx, contact, _content(tx, contact, ReceiptKind.DELIVERED, entries, now_ms, rng), now_ms, rng)
     for row in held:
         tx.update_message(replace(row, receipt_held=False))
 
 
 def mark_read(tx: Tx, contact: Contact, up_to: MessageId, now_ms: Timestamp, rng: Rng) -> None:
-    """Everything up to there has been seen; accepted contacts are told."""
+    """Everything up to there has been seen; accepted contacts are told, and our own other devices in any case."""
     rows = tx.incoming_up_to(contact.account, up_to)
+    _become_read(tx, contact.account, rows)
+    for entries in _batches(row for row in rows if row.kind is not MessageKind.UNOPENED):
+        content = _content(tx, contact, ReceiptKind.READ, entries, now_ms, rng)
+        if contact.state is ChatState.ACCEPTED:
+            address(tx, contact, content, now_ms, rng)
+        address_others(tx, content, now_ms, rng)
+
+
+def read_elsewhere(tx: Tx, chat: AccountId, receipt: Receipt) -> None:
+    """Another device of ours has shown these to the person."""
+    named = (tx.message(entry.message_id) for entry in receipt.entries)
+    rows = [row for row in named if row is not None and row.chat == chat == row.sender]
+    _become_read(tx, chat, [row for row in rows if row.status is MessageStatus.DELIVERED])
+
+
+def _become_read(tx: Tx, chat: AccountId, rows: Collection[MessageRow]) -> None:
     for row in rows:
         tx.update_message(replace(row, status=MessageStatus.READ))
-        tx.append_event(EventKind.STATUS, chat=contact.account, message_id=row.id)
-    if not rows:
-        return
-    tx.append_event(EventKind.CHAT, chat=contact.account)
-    if contact.state is not ChatState.ACCEPTED:
-        return
-    entries = tuple(ReceiptEntry(row.id, row.route) for row in rows if row.kind is not MessageKind.UNOPENED)
+        tx.append_event(EventKind.STATUS, chat=chat, message_id=row.id)
+    if rows:
+        tx.append_event(EventKind.CHAT, chat=chat)
+
+
+def _batches(rows: Iterable[MessageRow]) -> Iterator[tuple[ReceiptEntry, ...]]:
+    entries = tuple(ReceiptEntry(row.id, row.route) for row in rows)
     for start in range(0, len(entries), BATCH):
-        _put(tx, contact, ReceiptKind.READ, entries[start : start + BATCH], now_ms, rng, batched=False)
+        yield entries[start : start + BATCH]
 
 
 def take_receipt(tx: Tx, contact: Contact, sender: Address, receipt: Receipt) -> None:
@@ -78,39 +115,27 @@ def _lift(tx: Tx, row: MessageRow, event: StatusEvent, route: Route | None) -> N
         tx.append_event(EventKind.STATUS, chat=row.chat, message_id=row.id)
 
 
-def _put(
-    tx: Tx,
-    contact: Contact,
-    kind: ReceiptKind,
-    entries: tuple[ReceiptEntry, ...],
-    now_ms: Timestamp,
-    rng: Rng,
-    *,
-    batched: bool,
-) -> None:
-    content = make_content(tx, contact, Draft(Receipt(kind, entries), MessageId(rng.token(16))), now_ms)
-    devices = listed_devices(contact)
-    waiting = [row for row in tx.outbox(contact.account) if _may_grow(row)] if batched else []
-    for entry in devices.devices if devices is not None else ():
-        joinable = (row for row in waiting if row.to.device == entry.device)
-        if not any(_append(tx, row, kind, entries) for row in joinable):
-            after_s = rng.uniform(*DELAY_S) if batched else 0.0
-            address_device(tx, contact, entry.device, content, now_ms, rng, after_s=after_s)
+def _content(
+    tx: Tx, contact: Contact, kind: ReceiptKind, entries: tuple[ReceiptEntry, ...], now_ms: Timestamp, rng: Rng
+) -> Content:
+    return make_content(tx, contact, Draft(Receipt(kind, entries), MessageId(rng.token(16))), now_ms)
 
 
 def _may_grow(row: OutboxRow) -> bool:
-    """A receipt that is not sealed yet: one envelope then tells of many messages."""
+    """Perhaps a receipt that is not sealed yet: one envelope then tells of many messages."""
     return row.envelope is None and row.message_id is None and bool(row.content)
 
 
-def _append(tx: Tx, row: OutboxRow, kind: ReceiptKind, entries: tuple[ReceiptEntry, ...]) -> bool:
+def _append(tx: Tx, row: OutboxRow, entries: tuple[ReceiptEntry, ...]) -> bool:
     content = decode_content(row.content)
     body = content.body
-    if not isinstance(body, Receipt) or body.kind is not kind or len(body.entries) + len(entries) > BATCH:
+    if not isinstance(body, Receipt) or body.kind is not ReceiptKind.DELIVERED:
+        return False
+    if len(body.entries) + len(entries) > BATCH:
         return False
     known = {entry.message_id for entry in body.entries}
     fresh = tuple(entry for entry in entries if entry.message_id not in known)
-    longer = rewrite(content, body=Receipt(kind, (*body.entries, *fresh)))
+    longer = rewrite(content, body=Receipt(body.kind, (*body.entries, *fresh)))
     tx.update_outbox(replace(row, content=encode_content(longer)))
     return True
 

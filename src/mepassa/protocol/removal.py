@@ -34,10 +34,15 @@ def learn_own_list(tx: Tx, offered: SignedDeviceList) -> bool:
     listed = entry is not None and entry.identity_key == own.identity_key
     if devices.version <= own.list_version or listed or is_removed(tx):
         return is_removed(tx)
+    become_removed(tx)
+    return True
+
+
+def become_removed(tx: Tx) -> None:
+    """A list of our root key, newer than ours, does not name this device: it falls silent, and says so."""
     tx.put_setting(_REMOVED, b"\x01")
     for row in tx.outbox():
         tx.delete_outbox(row.id)
     for renewal in tx.renewals():
         tx.delete_renewal(renewal.account, renewal.message_id)
     raise_alarm(tx, Alarm.DEVICE_REMOVED)
-    return True

@@ -76,4 +76,5 @@ def _again(own: OwnAccount, contact: Contact, row: MessageRow) -> Content:
         list_hash=own.device_list.hash,
         body=Text(row.text, row.reply_to),
         introduction=introduction(own, contact),
+        chat=contact.account,
     )

@@ -35,7 +35,7 @@ from mepassa.model.status import ChatState
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Contact, OwnSenderKey, SenderKeyHolder, Tx
 from mepassa.protocol.account import DAY_MS, local_identity, sender_certificate
-from mepassa.protocol.devices import remote_device
+from mepassa.protocol.devices import counterpart, remote_device
 from mepassa.protocol.outbound import Draft, address_device, make_content
 from mepassa.protocol.sealing import Recipient, seal_for_devices
 
@@ -168,7 +168,7 @@ def _tell(tx: Tx, record: SenderKeyRecord, members: list[Recipient], now_ms: Tim
     for member in members:
         if _holder(member) in holders:
             continue
-        contact = tx.contact(member.address.account)
+        contact = counterpart(tx, member.address.account)
         if contact is None or contact.state is not ChatState.ACCEPTED or not _listed(contact, member):
             untold.append(member)
         else:

@@ -1,15 +1,14 @@
 """Signals: sealed notes by which two devices meet; unratcheted, lost freely, never stored (docs/protocol/signal.md)."""
 
 from mepassa.model.envelope import SealedEnvelope
-from mepassa.model.errors import ConflictError, DecryptionError, UnlistedDeviceError
+from mepassa.model.errors import ConflictError, DecryptionError, NotFoundError, UnlistedDeviceError
 from mepassa.model.ids import AccountId, Address, Timestamp
 from mepassa.model.signal import Signal
 from mepassa.model.status import ChatState
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Tx
 from mepassa.protocol.account import local_identity, sender_certificate
-from mepassa.protocol.contacts import require
-from mepassa.protocol.devices import listed_devices, remote_device
+from mepassa.protocol.devices import counterpart, listed_devices, remote_device
 from mepassa.protocol.sealing import (
     SenderVerdict,
     SignalPayload,
@@ -41,7 +40,9 @@ def seal_signal(tx: Tx, to: Address, signal: Signal, now_ms: Timestamp, rng: Rng
     """The sealed note and the token that the recipient's home asks for.
 
     Raises `NotFoundError`, `ConflictError` (no accepted contact), `UnlistedDeviceError`, `TooLargeError`."""
-    contact = require(tx, to.account)
+    contact = counterpart(tx, to.account)
+    if contact is None:
+        raise NotFoundError("There is no such chat.")
     token, remote = signal_token_for(contact), remote_device(contact, to.device)
     if contact.state is not ChatState.ACCEPTED or token is None:
         raise ConflictError("Only accepted contacts are signalled.")
@@ -60,7 +61,7 @@ def open_signal(tx: Tx, sealed: SealedEnvelope, now_ms: Timestamp) -> tuple[Addr
     `UnlistedSignallerError`.
     """
     unsealed = open_sealed(local_identity(tx.own()), sealed)
-    contact = tx.contact(unsealed.sender.account)
+    contact = counterpart(tx, unsealed.sender.account)
     if contact is None or contact.state is not ChatState.ACCEPTED:
         raise DecryptionError
     verdict = validate_sender(unsealed, contact.root_key, listed_devices(contact), now_ms)

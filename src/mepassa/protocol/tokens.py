@@ -18,6 +18,7 @@ MAX_PREVIOUS = 8
 """Replaced profile keys that are kept at once; the oldest falls."""
 
 _PREVIOUS = "previous-profile-keys"
+_KEYS_MS = "shared-keys-ms"
 _ENTRY = 32 + 8
 
 
@@ -60,8 +61,33 @@ def rotate_profile(tx: Tx, now_ms: Timestamp, rng: Rng) -> None:
     own = tx.own()
     kept = (*previous_keys(tx), PreviousKey(own.profile_key, now_ms))[-MAX_PREVIOUS:]
     _keep_previous(tx, kept)
-    fresh = SecretBytes(rng.token(32))
-    tx.put_own(replace(own, profile_key=fresh, presence_seed=PresenceKeyPair(SecretBytes(rng.token(32))).seed))
+    tx.put_own(replace(own, profile_key=SecretBytes(rng.token(32))))
+    rotate_presence(tx, now_ms, rng)
+
+
+def rotate_presence(tx: Tx, now_ms: Timestamp, rng: Rng) -> None:
+    """A new presence key alone. Telling is the caller's."""
+    tx.put_own(replace(tx.own(), presence_seed=PresenceKeyPair(SecretBytes(rng.token(32))).seed))
+    _put_keys_ms(tx, Timestamp(max(now_ms, keys_ms(tx) + 1)))
+
+
+def keys_ms(tx: Tx) -> Timestamp:
+    """When the keys that all own devices share were made; the newest count on all of them."""
+    return Timestamp(int.from_bytes(tx.setting(_KEYS_MS) or b"", "big"))
+
+
+def adopt_keys(tx: Tx, profile_key: SecretBytes, presence_seed: SecretBytes, made_ms: Timestamp) -> None:
+    """Another device of ours has made these, told them to our contacts, and told our home what becomes of the old token:
+    that is its business alone, so here the old ones are as if we had never told the home of them."""
+    own = tx.own()
+    old = (delivery_token(own.profile_key.expose()), signal_token(own.profile_key.expose()))
+    tx.put_home_tokens((), tuple(hash_token(token) for token in old))
+    tx.put_own(replace(own, profile_key=profile_key, presence_seed=presence_seed))
+    _put_keys_ms(tx, made_ms)
+
+
+def _put_keys_ms(tx: Tx, made_ms: Timestamp) -> None:
+    tx.put_setting(_KEYS_MS, made_ms.to_bytes(8, "big"))
 
 
 def drop_confirmed_keys(tx: Tx, now_ms: Timestamp) -> None:

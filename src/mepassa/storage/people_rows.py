@@ -12,7 +12,8 @@ from mepassa.storage.rows import SIGNED_LIST, Rows, from_secret, to_secret, to_t
 
 _CONTACT = (
     "account, root_key, name, state, home_url, home_key, policy, device_list, list_version, list_wanted, profile_key,"
-    " presence_key, invite_token, last_sender_seq, added_ms, verification, verified_ms"
+    " presence_key, invite_token, last_sender_seq, added_ms, verification, verified_ms,"
+    " changed_ms"
 )
 
 _MARKS = ", ".join("?" for _ in _CONTACT.split(","))
@@ -36,6 +37,7 @@ def _to_contact(row: tuple[Any, ...]) -> Contact:
         added_ms=to_time(row[14]),
         verification=Verification(row[15]),
         verified_ms=to_time(row[16]),
+        changed_ms=to_time(row[17]),
     )
 
 
@@ -64,6 +66,7 @@ class ContactRows(Rows):
             contact.added_ms,
             contact.verification.value,
             contact.verified_ms,
+            contact.changed_ms,
         )
 
     def contacts(self) -> tuple[Contact, ...]:

@@ -80,6 +80,9 @@ class OutboxRows(Rows):
             rows = self._all(f"SELECT id, {_OUTBOX} FROM outbox WHERE account = ? ORDER BY id", account.raw)
         return tuple(_to_outbox(row) for row in rows)
 
+    def has_outbox(self, account: AccountId) -> bool:
+        return self._one("SELECT 1 FROM outbox WHERE account = ? LIMIT 1", account.raw) is not None
+
     def outbox_accounts(self) -> tuple[AccountId, ...]:
         return tuple(AccountId(row[0]) for row in self._all("SELECT DISTINCT account FROM outbox ORDER BY account"))
 

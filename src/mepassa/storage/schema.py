@@ -103,4 +103,5 @@ MIGRATIONS: tuple[str, ...] = (
     );
     """,
     "ALTER TABLE renewals ADD COLUMN confirmed BLOB NOT NULL DEFAULT x''",
+    "ALTER TABLE contacts ADD COLUMN changed_ms INTEGER NOT NULL DEFAULT 0",
 )

@@ -11,28 +11,21 @@ import msgspec
 from mepassa.model.content import (
     MAX_TEXT_BYTES,
     Body,
-    ContactAccepted,
     Content,
-    Hello,
     Introduction,
     Key32,
-    PresenceKey,
-    ProfileKey,
-    Receipt,
-    SenderKeyDistribution,
     Text,
     UnknownBody,
 )
 from mepassa.model.envelope import MAX_PLAINTEXT_BYTES
 from mepassa.model.errors import MalformedError, TooLargeError
-from mepassa.model.ids import EnvelopeId, MessageId, Timestamp
+from mepassa.model.ids import AccountId, EnvelopeId, MessageId, Timestamp
 from mepassa.wire.codec import Codec
 
 MAX_CONTENT_BYTES = MAX_PLAINTEXT_BYTES - 1
 """Padding adds at least its own mark of one byte."""
 
-_KNOWN = Text | Receipt | ContactAccepted | ProfileKey | PresenceKey | Hello | SenderKeyDistribution | UnknownBody
-_KNOWN_TAGS = range(8)
+_KNOWN_TAGS = range(10)
 
 
 class _Shell(msgspec.Struct, frozen=True, array_like=True):
@@ -46,11 +39,12 @@ class _Shell(msgspec.Struct, frozen=True, array_like=True):
     body: msgspec.Raw
     introduction: Introduction | None = None
     resend_of: EnvelopeId | None = None
+    chat: AccountId | None = None
 
 
 _SHELL: Codec[_Shell] = Codec(_Shell, limit_bytes=MAX_CONTENT_BYTES)
 _CONTENT: Codec[Content] = Codec(Content, limit_bytes=MAX_CONTENT_BYTES)
-_BODY: Codec[Body] = Codec(_KNOWN, limit_bytes=MAX_CONTENT_BYTES)
+_BODY: Codec[Body] = Codec(Body, limit_bytes=MAX_CONTENT_BYTES)
 
 
 def encode_content(content: Content) -> bytes:
@@ -73,6 +67,7 @@ def decode_content(data: bytes) -> Content:
         body=body,
         introduction=shell.introduction,
         resend_of=shell.resend_of,
+        chat=shell.chat,
     )
 
 

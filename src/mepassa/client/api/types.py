@@ -135,7 +135,7 @@ Content = TextContent | UnreadableContent
 
 
 class Message(msgspec.Struct, frozen=True):
-    """`sender` is an account id. `route` is null while queued."""
+    """`sender` is an account id. `route` is null while queued, and for what another device of ours sent until its receipt."""
 
     id: Hex16
     chat_id: Hex16

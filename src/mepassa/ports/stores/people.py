@@ -43,6 +43,8 @@ class Contact:
     verification: Verification = Verification.NONE
     verified_ms: Timestamp = NEVER
     """When the person last found the numbers equal; stays when that is withdrawn."""
+    changed_ms: Timestamp = NEVER
+    """When somebody, here or at another own device, last decided about state or policy."""
 
     @property
     def allows_direct(self) -> bool:
