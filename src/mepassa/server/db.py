@@ -30,8 +30,13 @@ _FULL = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_F
 
 
 @lru_cache(maxsize=512)
-def _to_sqlite(sql: str) -> str:
-    return re.sub(r"\$(\d+)", r"?\1", sql)
+def _to_sqlite(sql: str) -> tuple[str, tuple[int, ...] | None]:
+    """The statement with nameless `?`, and which value goes to each; None: they come in order, once each.
+
+    SQLite has `?1` too, but Python calls that a named parameter, and from 3.14 on refuses a sequence for it.
+    """
+    order = tuple(int(number) - 1 for number in re.findall(r"\$(\d+)", sql))
+    return re.sub(r"\$\d+", "?", sql), None if order == tuple(range(len(order))) else order
 
 
 class Tx:
@@ -43,19 +48,30 @@ class Tx:
         self._connection = connection
 
     def rows(self, sql: str, *values: object) -> list[Row]:
-        return self._connection.execute(_to_sqlite(sql), values).fetchall()
+        return self._execute(sql, values).fetchall()
 
     def row(self, sql: str, *values: object) -> Row | None:
-        found: Row | None = self._connection.execute(_to_sqlite(sql), values).fetchone()
+        found: Row | None = self._execute(sql, values).fetchone()
         return found
 
     def execute(self, sql: str, *values: object) -> int:
         """How many rows it changed."""
-        return self._connection.execute(_to_sqlite(sql), values).rowcount
+        return self._execute(sql, values).rowcount
 
     def execute_many(self, sql: str, rows: Iterable[Row]) -> int:
         """How many rows all of them changed together."""
-        return self._connection.executemany(_to_sqlite(sql), rows).rowcount
+        statement, order = _to_sqlite(sql)
+        if order is not None:
+            rows = (_in(order, row) for row in rows)
+        return self._connection.executemany(statement, rows).rowcount
+
+    def _execute(self, sql: str, values: Row) -> sqlite3.Cursor:
+        statement, order = _to_sqlite(sql)
+        return self._connection.execute(statement, values if order is None else _in(order, values))
+
+
+def _in(order: tuple[int, ...], values: Row) -> Row:
+    return tuple(values[at] for at in order)
 
 
 class Database:
