@@ -218,7 +218,8 @@ class Storm:
         sealed, made = travelling.sent.sealed, travelling.sent.ciphertext
         sender, reader = travelling.sender, travelling.reader
         if self.dice.random() < 0.5 or travelling.void:
-            broken = flipped(sealed, self.dice)
+            # The official reader takes any low half of the version byte, which nothing authenticates.
+            broken = flipped(sealed, self.dice, first=0 if isinstance(reader, OurDevice) else 1)
         elif made is not None and isinstance(sender, OurDevice):
             broken = sender.seal(reader, damaged(made, self.dice))
         else:
@@ -258,9 +259,10 @@ class Storm:
             yield from self.deliver(self.dice.choice(waiting).pop(0))
 
 
-def flipped(data: bytes, dice: random.Random) -> bytes:
+def flipped(data: bytes, dice: random.Random, first: int = 0) -> bytes:
+    """With one bit changed, at byte `first` or later."""
     changed = bytearray(data)
-    changed[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+    changed[dice.randrange(first, len(data))] ^= 1 << dice.randrange(8)
     return bytes(changed)
 
 
