@@ -172,6 +172,7 @@ def main(arguments: list[str]) -> int:
         root, out = Path(folder) / "tree", Path(folder) / "results"
         copy_tree(ROOT, root)
         mutants = [] if options.sample is not None else guard_mutants(root, GUARDS)
+        Random(seed).shuffle(mutants)  # where time ends a run, what was tried is a fair part of the whole
         if not options.guards:
             mutants += sample_mutants(root, 300 if options.sample is None else options.sample, seed, GUARDS)
         mutants = [mutant for mutant in mutants if options.only in mutant.path]

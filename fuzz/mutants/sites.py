@@ -67,10 +67,9 @@ class _Finder:
     def _statements(self, body: list[ast.stmt], scope: str) -> Iterator[Site]:
         for place, statement in enumerate(body):
             yield from self._whole(body, place, statement, scope)
-            for part in ast.iter_child_nodes(statement):
-                if isinstance(part, ast.expr) and not isinstance(statement, ast.Raise | ast.Assert):
-                    if not (isinstance(statement, ast.AnnAssign) and part is statement.annotation):
-                        yield from self._expression(part, scope, "", numbers=self._all_numbers)
+            for part in _parts(statement):
+                if isinstance(part, ast.expr):
+                    yield from self._expression(part, scope, "", numbers=self._all_numbers)
                 elif isinstance(part, ast.withitem):
                     yield from self._expression(part.context_expr, scope, "", numbers=self._all_numbers)
             for inner in _bodies(statement):
@@ -144,6 +143,19 @@ class _Finder:
             what = f"`if {_text(test)}` negated"
             yield Site("negate", test.lineno, scope, name, what, _setter(part.ifs, place, _not(test)))
             yield from self._expression(test, scope, name, numbers=self._all_numbers)
+
+
+def _parts(statement: ast.stmt) -> Iterator[ast.AST]:
+    """What of a statement decides something: not its annotation, what it raises, or an answer that nobody looks at."""
+    match statement:
+        case ast.Raise() | ast.Assert():
+            return
+        case ast.AnnAssign(value=value):
+            yield from () if value is None else (value,)
+        case ast.Expr(value=ast.Call() as call):
+            yield from (*call.args, *(keyword.value for keyword in call.keywords))
+        case _:
+            yield from ast.iter_child_nodes(statement)
 
 
 def _bodies(statement: ast.stmt) -> Iterator[list[ast.stmt]]:

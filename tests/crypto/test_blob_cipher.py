@@ -151,6 +151,32 @@ def test_no_byte_can_be_changed(position: int, flip: int) -> None:
         opened(REFERENCE, bytes(damaged))
 
 
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_chunk_of_another_length_is_refused_unopened(more: int) -> None:
+    """A blob of one chunk, so that the cipher's own tag is all there is besides."""
+    reference, blob = sealed(b"x" * 100)
+    start, stop = reference.place(0)
+    opener = BlobOpener(reference, blob[:HEADER_BYTES])
+    opener._chunks = _TakesAnything()  # type: ignore[assignment]
+    assert opener.open_chunk(0, blob[start:stop]) == bytes(100)
+    with pytest.raises(AuthenticationError):
+        opener.open_chunk(0, bytes(stop - start + more))
+
+
+class _TakesAnything:
+    def decrypt(self, _nonce: bytes, sealed: bytes, _associated_data: None) -> bytes:
+        return bytes(len(sealed) - TAG_BYTES)
+
+
+def test_a_blob_of_which_only_the_header_has_come_is_opened_that_far() -> None:
+    """Another key is told at once, not with the first byte of the first chunk."""
+    _, blob = sealed(b"x")
+    other, _ = sealed(b"y", seed="another")
+    BlobStream(other).update(blob[: HEADER_BYTES - 1])
+    with pytest.raises(AuthenticationError):
+        BlobStream(other).update(blob[:HEADER_BYTES])
+
+
 def test_chunks_of_two_blobs_do_not_mix_though_they_hold_the_same() -> None:
     _, other = sealed(CONTENT, seed="other")
     for blob in (other, HEADER + other[HEADER_BYTES:], BLOB[: HEADER_BYTES + STEP] + other[HEADER_BYTES + STEP :]):

@@ -43,7 +43,8 @@ def test_another_version_is_told_before_anything_else() -> None:
 
 def test_a_code_with_a_side_missing_is_none() -> None:
     half = encode_uint(1, 2) + encode_bytes(2, encode_bytes(1, bytes(32)))
-    for scanned in (half, half + encode_bytes(3, b""), b"\xff"):
+    other_half = encode_uint(1, 2) + encode_bytes(3, encode_bytes(1, bytes(32)))
+    for scanned in (half, other_half, half + encode_bytes(3, b""), b"\xff"):
         with pytest.raises(InvalidMessageError):
             OURS.matches(scanned)
 

@@ -8,11 +8,13 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mepassa.crypto import sealed_sender
+from mepassa.crypto import sealed_sender, sealed_sender_v2
 from mepassa.crypto.errors import AuthenticationError, InvalidKeyError, InvalidMessageError
+from mepassa.crypto.keys import EcKeyPair
 from mepassa.crypto.messages import MessageType
 from mepassa.crypto.multi_recipient import (
     RecipientCopy,
@@ -174,6 +176,16 @@ def test_a_fellow_recipient_cannot_pass_it_on_to_others() -> None:
     assert passed_on.shared == sent.shared
     with pytest.raises(AuthenticationError):
         open_sealed(dora.key, dora.copy_in(passed_on))
+
+
+def test_an_ephemeral_key_that_is_not_the_secrets_own_is_refused() -> None:
+    """Or a sender could make one envelope that two devices read differently."""
+    secret, other = RNG.token(32), EcKeyPair.generate(RNG.token)
+    content_key = sealed_sender_v2._expand(secret)[1]
+    sealed_key = sealed_sender_v2._seal_key(ANA.own.key, other, secret, BETO_1.key.public.raw)
+    ciphertext = AESGCMSIV(content_key).encrypt(bytes(12), CONTENT, None)
+    with pytest.raises(AuthenticationError):
+        open_sealed(BETO_1.key, RECEIVED[:1] + sealed_key + other.public[1:] + ciphertext)
 
 
 @pytest.mark.parametrize("byte", [0x00, 0x11, 0x20, 0x21, 0x23, 0x2F, 0x32])

@@ -371,6 +371,41 @@ def test_a_wrong_ciphertext_chunk_fails_its_mac() -> None:
     assert a.epoch == 2
 
 
+def test_a_wrong_ek_chunk_is_refused_before_anything_is_made_of_it() -> None:
+    """Whether the vector is complete before ct1 is acknowledged, with the acknowledgement, or after it."""
+    before, a = fresh()[::-1]
+    for _ in range(3):
+        a, before = exchange(a, before)
+    before, a = exchange(before, a)
+    for _ in range(35):
+        a, before = exchange(a, before)
+    assert isinstance(before.braid, braid.Ct1Sampled)
+
+    together, with_ct1 = before, a
+    for _ in range(29):
+        together, with_ct1 = exchange(together, with_ct1)
+    assert isinstance(with_ct1.braid, braid.Ct1Received)
+
+    c, after = fresh()
+    for _ in range(3):
+        c, after = exchange(c, after)
+    for _ in range(30):
+        after, c = exchange(after, c)
+    for _ in range(35):
+        c, after = exchange(c, after)
+    assert isinstance(after.braid, braid.Ct1Acknowledged)
+
+    for sender, receiver, then in (
+        (a, before, braid.EkReceivedCt1Sampled),
+        (with_ct1, together, braid.Ct2Sampled),
+        (c, after, braid.Ct2Sampled),
+    ):
+        _, field, _ = sender.send(os.urandom)
+        with pytest.raises(SpqrError):
+            receiver.receive(field[:-1] + bytes([field[-1] ^ 1]), WorkBudget(PLENTY))
+        assert isinstance(receiver.receive(field, WorkBudget(PLENTY))[0].braid, then)
+
+
 @given(st.binary(max_size=400))
 def test_any_bytes_are_a_saved_state_or_corrupt(raw: bytes) -> None:
     try:
