@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from random import Random, SystemRandom
 from typing import Any
@@ -160,6 +161,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--guards", action="store_true", help="only MAC and signature checks, limits, order, access")
     parser.add_argument("--sample", type=int, help="only so many elsewhere in crypto/ (default: 300, after the guards)")
     parser.add_argument("--only", default="", help="only modules whose path has this in it")
+    parser.add_argument("--again", type=Path, help="only what lived in the results that --out has kept there")
     parser.add_argument("--seed", type=int, help="repeat a sample")
     parser.add_argument("--minutes", type=float, default=60.0, help="then stop and say what was left (default 60)")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
@@ -176,6 +178,9 @@ def main(arguments: list[str]) -> int:
         if not options.guards:
             mutants += sample_mutants(root, 300 if options.sample is None else options.sample, seed, GUARDS)
         mutants = [mutant for mutant in mutants if options.only in mutant.path]
+        if options.again:
+            lived = {_told(found) for found in read_results(options.again) if found["verdict"] != "killed"}
+            mutants = [mutant for mutant in mutants if _told(asdict(mutant)) in lived]
         print(f"{len(mutants)} mutants, seed {seed}", flush=True)
         known = options.map.resolve() if options.map else Path(folder) / "map"
         plan = Plan(root, tests_of(mutants), mutants, out, options.processes, options.minutes, seed, known)
@@ -186,6 +191,11 @@ def main(arguments: list[str]) -> int:
     print(report(mutants, results))
     print(f"{time.monotonic() - begun:.0f} seconds")
     return code or _verdict(results)
+
+
+def _told(found: dict[str, Any]) -> tuple[str, str, str]:
+    """What tells a mutant from the others while lines move."""
+    return found["path"], found["scope"] or found["name"], found["what"]
 
 
 def _verdict(results: Sequence[dict[str, Any]]) -> int:

@@ -35,7 +35,7 @@ CPU_S, WALL_S = 60, 180
 TEST_S = 20
 """The same for one test, by pytest-timeout."""
 TESTS_S = 25.0
-"""Seconds of tests, as measured on whole code, that one mutant may get: fastest first, so nearly always all there are."""
+"""CPU seconds of tests, as measured on whole code, that one mutant may get: fastest first, so nearly always all of them."""
 FRESH_TESTS = 60
 """Test files are imported anew for what runs on import: this many tests at most."""
 
@@ -79,7 +79,7 @@ class Plan:
 
 
 Reached = dict[str, tuple[float, list[str]]]
-"""By test: seconds, and the functions as `path::Class.name`."""
+"""By test: CPU seconds, and the functions as `path::Class.name`."""
 
 
 # --- tests -------------------------------------------------------------------------------------------------------------
@@ -176,7 +176,7 @@ class Loop(Settings):
 
         for item, after in zip(items, [*items[1:], None], strict=True):
             codes.clear()
-            begun = time.monotonic()
+            begun = time.process_time()
             threading.settrace(trace)
             sys.settrace(trace)
             reports = runtestprotocol(item, nextitem=after, log=False)
@@ -185,7 +185,7 @@ class Loop(Settings):
                 failed.append(item.nodeid)
             elif not any(report.skipped for report in reports):
                 ours = {self._key(code) for code in codes if code.co_filename.startswith(self._src)}
-                reached[item.nodeid] = time.monotonic() - begun, sorted(ours)
+                reached[item.nodeid] = time.process_time() - begun, sorted(ours)
         return reached, failed
 
     def _tests_of(self, mutant: Mutant) -> list[str]:

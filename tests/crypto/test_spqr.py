@@ -76,6 +76,11 @@ def test_a_message_is_refused(name: str) -> None:
         decode_spqr_message(bytes.fromhex(REFUSED[name]))
 
 
+def test_the_largest_numbers_are_read() -> None:
+    message = SpqrMessage(2**64 - 1, 2**32 - 1, MessageType.CT1, Chunk(65_535, bytes(32)))
+    assert decode_spqr_message(encode_spqr_message(message)) == message
+
+
 def test_non_minimal_numbers_are_accepted() -> None:
     assert decode_spqr_message(bytes.fromhex("01818000818000" + "00")) == SpqrMessage(1, 1, MessageType.NONE, None)
 
@@ -223,6 +228,31 @@ def test_a_jump_of_25000_is_derived_and_one_more_is_not() -> None:
     assert budget.spent == MAX_JUMP
     with pytest.raises(WorkBudgetError):
         receiver.receive_key(0, 11, WorkBudget(10))
+
+
+@pytest.mark.parametrize(
+    ("kept", "current", "send_epoch", "is_sound"),
+    [
+        (1, 0, 0, True),
+        (3, 7, 5, True),
+        (3, 7, 7, True),
+        (3, 7, 4, False),
+        (3, 7, 8, False),
+        (0, 7, 7, False),
+        (4, 7, 7, False),
+    ],
+)
+def test_a_saved_chain_sends_in_an_epoch_that_it_keeps(
+    kept: int, current: int, send_epoch: int, *, is_sound: bool
+) -> None:
+    epoch = chains()[0].epochs[0]
+    out = Writer()
+    Chain(bytes(32), True, current, send_epoch, (epoch,) * kept).write(out)
+    if is_sound:
+        assert Chain.read(Reader(out.finish())).send_epoch == send_epoch
+    else:
+        with pytest.raises(CorruptRecordError):
+            Chain.read(Reader(out.finish()))
 
 
 def test_key_epochs_fall_one_behind_the_one_we_send_on() -> None:
