@@ -34,7 +34,7 @@ CPU_S, WALL_S = 60, 180
 """What one mutant may take before it counts as a hang, which a test run would notice."""
 TEST_S = 20
 """The same for one test, by pytest-timeout."""
-TESTS_S = 25.0
+TESTS_S = 6.0
 """CPU seconds of tests, as measured on whole code, that one mutant may get: fastest first, so nearly always all of them."""
 FRESH_TESTS = 60
 """Test files are imported anew for what runs on import: this many tests at most."""

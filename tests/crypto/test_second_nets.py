@@ -7,13 +7,14 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
-from mepassa.crypto import double_ratchet, sealed_sender
+from mepassa.crypto import double_ratchet, sealed_sender, sender_keys
 from mepassa.crypto.budget import WorkBudget
 from mepassa.crypto.errors import InvalidKeyError, InvalidMessageError, TooManySkippedError, WorkBudgetError
 from mepassa.crypto.kept_keys import NO_KEYS, KeptKeys
 from mepassa.crypto.keys import EcKeyPair, agree, check_base_key
 from mepassa.crypto.primitives import decrypt_cbc
 from mepassa.crypto.protobuf import encode_bytes
+from mepassa.model.ids import DistributionId
 from mepassa.testing.chance import SeededRng
 from tests.crypto.people import Person
 
@@ -94,3 +95,13 @@ def test_a_jump_beyond_the_most_is_named_even_where_the_budget_would_allow_it() 
 def test_the_newest_keys_are_exactly_so_many() -> None:
     kept = KeptKeys().followed_by([(number, bytes(32)) for number in range(3)])
     assert [kept.newest(count).numbers() for count in (2, 3, 4)] == [[1, 2], [0, 1, 2], [0, 1, 2]]
+
+
+def test_a_sender_key_chain_ends_at_its_last_iteration() -> None:
+    """Reading as well as writing: one more would not fit into the message's field."""
+    last = sender_keys.LAST_ITERATION
+    record = sender_keys.create(DistributionId(bytes(16)), SeededRng("a group").token)
+    chain = sender_keys._advanced(record.chains[0], bytes(32), last, {})
+    assert sender_keys._take_seed(chain, last, WorkBudget(1))[0].next_iteration == last + 1
+    with pytest.raises(InvalidMessageError):
+        sender_keys._take_seed(chain, last + 1, WorkBudget(1))

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from mepassa.crypto.budget import WorkBudget
 from mepassa.crypto.errors import CorruptRecordError, SpqrError, TooManySkippedError, WorkBudgetError
+from mepassa.crypto.protobuf import encode_varint
 from mepassa.crypto.records import Reader, Writer
 from mepassa.crypto.spqr import braid
 from mepassa.crypto.spqr import incremental_mlkem as mlkem
@@ -79,6 +80,19 @@ def test_a_message_is_refused(name: str) -> None:
 def test_the_largest_numbers_are_read() -> None:
     message = SpqrMessage(2**64 - 1, 2**32 - 1, MessageType.CT1, Chunk(65_535, bytes(32)))
     assert decode_spqr_message(encode_spqr_message(message)) == message
+
+
+@pytest.mark.parametrize(("epoch", "index"), [(2**64, 1), (1, 2**32), (0, 1), (1, 0)])
+def test_numbers_just_outside_are_refused(epoch: int, index: int) -> None:
+    with pytest.raises(SpqrError):
+        decode_spqr_message(b"\x01" + encode_varint(epoch) + encode_varint(index) + b"\x00")
+
+
+def test_a_decoder_keeps_the_first_of_a_number_and_no_more_than_it_needs() -> None:
+    decoder = Decoder(2, {})
+    for number, data in ((7, b"a"), (7, b"b"), (0, b"c"), (1, b"d")):
+        decoder = decoder.add(Chunk(number, data * 32))
+    assert decoder.chunks == {7: b"a" * 32, 0: b"c" * 32}
 
 
 def test_non_minimal_numbers_are_accepted() -> None:
