@@ -66,7 +66,7 @@ class Plan:
     minutes: float
     seed: int
     map: Path
-    """Which test reaches which function, and how long it takes: read if it is there, else measured and written."""
+    """Which test reaches which function, and how long it takes: what is not in it is measured and added."""
 
     def to_json(self) -> str:
         return json.dumps(asdict(self), default=str)
@@ -138,14 +138,16 @@ class Loop(Settings):
     # --- which test reaches what --------------------------------------------------------------------------------------
 
     def _measured(self) -> Reached:
-        if not self._plan.map.exists():
-            self._measure()
-        reached: Reached = json.loads(self._plan.map.read_text())
-        return {test: found for test, found in reached.items() if test in self._items}
+        """Whole code, for the tests that the map does not know yet."""
+        known: Reached = json.loads(self._plan.map.read_text()) if self._plan.map.exists() else {}
+        fresh = [item for test, item in self._items.items() if test not in known]
+        known.update(self._measure(fresh))
+        self._plan.map.write_text(json.dumps(known))
+        return {test: found for test, found in known.items() if test in self._items}
 
-    def _measure(self) -> None:
+    def _measure(self, fresh: Sequence[pytest.Item]) -> Reached:
         by_file: dict[str, list[pytest.Item]] = defaultdict(list)
-        for item in self._items.values():
+        for item in fresh:
             by_file[str(item.path)].append(item)
         parts: list[list[pytest.Item]] = [[] for _ in range(self._plan.processes)]
         for place, items in enumerate(by_file.values()):
@@ -165,7 +167,7 @@ class Loop(Settings):
         forks.finish()
         for test in failed:
             print(f"left out, since it fails on whole code: {test}", flush=True)
-        self._plan.map.write_text(json.dumps(reached))
+        return reached
 
     def _reach(self, items: list[pytest.Item]) -> tuple[Reached, list[str]]:
         reached, failed = Reached(), []

@@ -101,6 +101,31 @@ def test_varints_round_trip_up_to_ten_bytes(number: int) -> None:
 SCHEMA = Schema({1: Kind.BYTES, 2: Kind.UINT32, 3: Kind.FIXED64}, required=(2,))
 
 
+@pytest.mark.parametrize("number", [0, 1, 126, 127, 128, 16_383, 16_384])
+def test_varints_change_length_where_they_should(number: int) -> None:
+    written = encode_varint(number)
+    assert decode_varint(written, 0) == (number, len(written))
+
+
+def test_tags_and_fixed_numbers_are_read_up_to_their_ends() -> None:
+    assert Schema({16: Kind.UINT32}).decode(b"\x80\x01\x05").number(16) == 5
+    assert Schema({1: Kind.FIXED64}).decode(b"\x09" + b"\x07" + bytes(7)).number(1) == 7
+    with pytest.raises(InvalidMessageError):
+        Schema({1: Kind.FIXED64}).decode(b"\x09" + bytes(7))
+
+
+@pytest.mark.parametrize("wire_type", [3, 4, 6, 7])
+def test_a_field_of_no_known_wire_type_is_refused_though_nobody_asks_for_it(wire_type: int) -> None:
+    with pytest.raises(InvalidMessageError):
+        Schema({}).decode(bytes([1 << 3 | wire_type]))
+
+
+def test_a_tag_of_more_than_32_bits_is_refused_though_nobody_asks_for_it() -> None:
+    assert Schema({}).decode(encode_varint(2**32 - 8) + b"\x01").number_or_none(1) is None
+    with pytest.raises(InvalidMessageError):
+        Schema({}).decode(encode_varint(2**32) + b"\x01")
+
+
 def test_unknown_fields_are_skipped_and_the_last_of_a_repeated_one_wins() -> None:
     unknown = encode_uint(9, 1) + encode_bytes(200, b"x") + encode_fixed64(11, 1) + b"\x65\x00\x00\x00\x00"
     fields = SCHEMA.decode(

@@ -63,3 +63,13 @@ def test_any_bytes_are_values_or_corrupt(raw: bytes) -> None:
         saved.end()
     except CorruptRecordError:
         pass
+
+
+def test_numbers_and_blocks_are_read_up_to_their_ends() -> None:
+    for number in (127, 128):
+        out = Writer()
+        out.uint(number)
+        assert Reader(out.finish()).uint(number) == number
+    with pytest.raises(CorruptRecordError):
+        Reader(b"\x03abc").block(2)
+    assert Reader(b"\x03abc").block(3) == b"abc"
