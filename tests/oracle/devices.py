@@ -290,6 +290,6 @@ class OfficialDevice:
 
 def _checked(answer: Answer) -> Answer:
     if "error" in answer:
-        name = answer["name"] if answer["name"] != "Generic" else answer["error"].split(":")[0]
+        name = answer["name"] if answer["name"] not in {"Generic", "Error"} else answer["error"].split(":")[0]
         raise Refused(f"official: {re.sub('with .* not', 'not', name)}")  # without the address
     return answer

@@ -91,6 +91,10 @@ class Storm:
         for device in self.devices:
             if isinstance(device, OfficialDevice):
                 yield from device.create()
+        while self.letters < messages // 2:
+            yield from self.step()
+        if self.weather.re_registers:  # rare by chance, so once for certain
+            yield from self.register_anew(self.dice.choice(self.devices))
         while self.letters < messages:
             yield from self.step()
         yield from self.settle()
@@ -126,14 +130,18 @@ class Storm:
                 yield from device.lose(peer)
             self.counts["sessions lost"] += 1
         if self.dice.random() < weather.re_registers:
-            yield from device.re_register()
-            self.counts["re-registered"] += 1
-            for peer in self.peers(device):  # they learn it from the signed list
-                yield from peer.archive(device)
-            for road in self.roads.values():
-                for travelling in road:
-                    travelling.void |= device in {travelling.sender, travelling.reader}
-            self.before = [old for old in self.before if device not in {old.sender, old.reader}]
+            yield from self.register_anew(device)
+
+    def register_anew(self, device: Device) -> Asking[None]:
+        """With another key and no session; whoever speaks with it learns that from the signed list."""
+        yield from device.re_register()
+        self.counts["re-registered"] += 1
+        for peer in self.peers(device):
+            yield from peer.archive(device)
+        for road in self.roads.values():
+            for travelling in road:
+                travelling.void |= device in {travelling.sender, travelling.reader}
+        self.before = [old for old in self.before if device not in {old.sender, old.reader}]
 
     def peers(self, device: Device) -> list[Device]:
         at = self.devices.index(device)
@@ -290,7 +298,7 @@ class Outcome:
     deepest: int
 
 
-CALM_SHARE = 0.75
+CALM_SHARE = 0.8
 """Of the messages: a stormy one costs more, and its sessions do not grow old."""
 
 
