@@ -1,12 +1,14 @@
 """Where the database key lies: keyring, passphrase, or a plain 0600 file."""
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mepassa.model.errors import ConflictError, NotInitialisedError, WrongPassphraseError
 from mepassa.model.secret import SecretBytes
-from mepassa.storage import KeyPlace, StorageError, key_place, load_key, make_key, root_key_file
+from mepassa.storage import KeyFile, KeyPlace, StorageError, key_place, load_key, make_key, root_key_file
 
 
 class Dice:
@@ -123,3 +125,18 @@ def test_a_wrong_passphrase_does_not_open_the_root_key(tmp_path: Path) -> None:
     for wrong in (None, SecretBytes(b"Correta cavalo")):
         with pytest.raises(WrongPassphraseError):
             root_key_file(tmp_path).load(passphrase=wrong)
+
+
+GOLDEN = json.loads((Path(__file__).parents[1] / "vectors" / "key-files.json").read_text())
+
+
+@pytest.mark.parametrize("kept", GOLDEN["files"], ids=lambda kept: f"{kept['file']} {kept['place']}")
+def test_a_key_that_was_put_away_by_any_version_opens(tmp_path: Path, kept: dict[str, Any]) -> None:
+    """Golden: the first version's `database-key`, and `root-key` since there is one. No parameter may ever change."""
+    (tmp_path / kept["file"]).write_bytes(bytes.fromhex(kept["bytes"]))
+    keyring = MemoryKeyring()
+    keyring.kept = {("mepassa", entry): key for entry, key in kept["keyring"].items()}
+    file = root_key_file(tmp_path) if kept["file"] == "root-key" else KeyFile(tmp_path / kept["file"])
+    passphrase = SecretBytes(GOLDEN["passphrase"].encode())
+    assert file.place() is KeyPlace(kept["place"])
+    assert file.load(passphrase=passphrase, keyring=keyring).expose().hex() == kept["key"]

@@ -13,7 +13,7 @@ from mepassa.cli.logs import LogTo, log_to_stderr
 from mepassa.cli.place import DataFolder, UsageError, folder_of, host_and_port
 from mepassa.cli.speech import pick, say
 from mepassa.model.errors import InvalidInputError
-from mepassa.model.secret import SecretBytes
+from mepassa.model.secret import HandedOver, SecretBytes
 
 
 def init(
@@ -166,7 +166,7 @@ def run(
         data=folder,
         api_host="127.0.0.1",
         api_port=port,
-        passphrase=passphrase_of(passphrase_file, ask=needs_passphrase(folder)),
+        passphrase=HandedOver(passphrase_of(passphrase_file, ask=needs_passphrase(folder))),
         allow_loopback_paths=allow_loopback_paths,
         frame_ancestor=frame_ancestor,
         bootstrap=tuple(bootstrap or ()),

@@ -1,9 +1,9 @@
 """What a node can be told: one frozen dataclass, read once in `main`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from mepassa.model.secret import SecretBytes
+from mepassa.model.secret import HandedOver
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +16,8 @@ class NodeConfig:
     """Where the local API listens; loopback only."""
     api_port: int = 0
     """0 picks a free port."""
-    passphrase: SecretBytes | None = None
-    """Opens the database where its key is wrapped by one."""
+    passphrase: HandedOver = field(default_factory=HandedOver)
+    """Opens the database where its key is wrapped by one; taken once, at the start."""
     allow_loopback_paths: bool = False
     """Demo and tests: 127.0.0.1 may be advertised and dialled."""
     frame_ancestor: str | None = None

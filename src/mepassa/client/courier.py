@@ -5,7 +5,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -34,7 +34,7 @@ class OutboxItem:
     message_id: MessageId | None
     policy: Policy
     home: HomeAddress
-    token: bytes | None
+    token: bytes | None = field(repr=False)
     composed_at_ms: Timestamp
     attempts: int
     stored_only: bool = False

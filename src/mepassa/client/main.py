@@ -16,10 +16,11 @@ from mepassa.client.folder import NodeFolder
 from mepassa.client.root_key import move_root_key_out
 from mepassa.client.supervisor import keep_running
 from mepassa.model.errors import NotInitialisedError
+from mepassa.model.secret import SecretBytes
 from mepassa.ports.folder_lock import FolderLock
 from mepassa.ports.private_file import write_private
 from mepassa.ports.rng import SystemRng
-from mepassa.storage import open_database
+from mepassa.storage import SqlDb, open_database
 from mepassa.storage.key import KeyPlace, key_place, load_key
 
 __all__ = ["NodeConfig", "NodeReady", "needs_passphrase", "run_node"]
@@ -65,9 +66,8 @@ async def run(config: NodeConfig, ready: Callable[[NodeReady], None]) -> None:
         raise NotInitialisedError
     async with contextlib.AsyncExitStack() as cleanup:
         cleanup.enter_context(FolderLock(folder.root))
-        db = await open_database(folder.database, load_key(folder.root, passphrase=config.passphrase, keyring=keyring))
+        db = await open_with_keys(folder, config.passphrase.take())
         cleanup.push_async_callback(db.close)
-        await move_root_key_out(db, folder.root, SystemRng(), passphrase=config.passphrase, keyring=keyring)
         if config.max_page_count is not None:
             await db.limit_pages(config.max_page_count)
         # Only now: what it loads takes seconds, and all that a person can mend about the folder has been said by here.
@@ -90,6 +90,17 @@ async def run(config: NodeConfig, ready: Callable[[NodeReady], None]) -> None:
             cleanup.callback(folder.api_file.unlink, missing_ok=True)
             ready(NodeReady(url, folder.token_file, node.account_id))
             await stopping.wait()
+
+
+async def open_with_keys(folder: NodeFolder, passphrase: SecretBytes | None) -> SqlDb:
+    """The database. When this returns, nothing of ours holds the passphrase or the key any more."""
+    db = await open_database(folder.database, load_key(folder.root, passphrase=passphrase, keyring=keyring))
+    try:
+        await move_root_key_out(db, folder.root, SystemRng(), passphrase=passphrase, keyring=keyring)
+    except BaseException:
+        await db.close()
+        raise
+    return db
 
 
 @contextlib.asynccontextmanager

@@ -6,6 +6,7 @@ import msgspec
 
 from mepassa.model.device_list import HomeUrl
 from mepassa.model.keys import HomeKey, RootPublicKey
+from mepassa.model.secret import silent
 
 TOKEN_BYTES = 16
 """Delivery, signal and invite tokens: 128 random bits."""
@@ -22,3 +23,5 @@ class Card(msgspec.Struct, frozen=True, array_like=True):
     invite_token: Token | None = None
     in_person: bool = False
     """Shown as a QR code to someone present: the contact is asked for at once, without a text."""
+
+    __repr__ = silent

@@ -14,6 +14,7 @@ from mepassa.model.device_list import HomeUrl, SignedDeviceList
 from mepassa.model.ids import AccountId, EnvelopeId, MessageId, Timestamp
 from mepassa.model.keys import HomeKey, PresencePublicKey, RootPublicKey
 from mepassa.model.route import Policy, Route
+from mepassa.model.secret import silent
 from mepassa.model.status import ChatState
 
 MAX_TEXT_BYTES = 16_384
@@ -53,9 +54,13 @@ class ContactAccepted(msgspec.Struct, frozen=True, array_like=True, tag=3):
     profile_key: Key32
     presence_key: PresencePublicKey | None = None
 
+    __repr__ = silent
+
 
 class ProfileKey(msgspec.Struct, frozen=True, array_like=True, tag=4):
     profile_key: Key32
+
+    __repr__ = silent
 
 
 class PresenceKey(msgspec.Struct, frozen=True, array_like=True, tag=5):
@@ -93,6 +98,8 @@ class ContactCopy(msgspec.Struct, frozen=True, array_like=True, tag=8):
     profile_key: Key32 | None = None
     presence_key: PresencePublicKey | None = None
     invite_token: Token | None = None
+
+    __repr__ = silent
 
 
 class AccountCopy(msgspec.Struct, frozen=True, array_like=True, tag=9):
@@ -137,6 +144,8 @@ class Introduction(msgspec.Struct, frozen=True, array_like=True):
     device_list: SignedDeviceList
     profile_key: Key32
     invite_token: Token | None = None
+
+    __repr__ = silent
 
 
 class Content(msgspec.Struct, frozen=True, array_like=True):

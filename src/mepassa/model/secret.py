@@ -3,6 +3,25 @@
 from hmac import compare_digest
 
 
+def silent(value: object) -> str:
+    """The `__repr__` of what holds a secret as plain bytes, because it is written on a wire: its class and no more."""
+    return f"<{type(value).__name__}>"
+
+
+class HandedOver:
+    """A secret that is taken once: whoever keeps the holder, a configuration or a caller's frame, keeps nothing."""
+
+    __slots__ = ("_secret",)
+
+    def __init__(self, secret: "SecretBytes | None" = None) -> None:
+        self._secret = secret
+
+    def take(self) -> "SecretBytes | None":
+        """The secret the first time, None ever after."""
+        secret, self._secret = self._secret, None
+        return secret
+
+
 class SecretBytes:
     """Private bytes: hidden in `repr`, compared in constant time, never a dictionary key.
 

@@ -7,6 +7,7 @@ import msgspec
 
 from mepassa.model.ids import AttemptId, Timestamp
 from mepassa.model.route import NatKind
+from mepassa.model.secret import silent
 
 MAX_ADDRESSES = 16
 """Addresses (ICE candidates and libp2p addresses each) that one signal or presence record may name."""
@@ -42,3 +43,5 @@ class Signal(msgspec.Struct, frozen=True, array_like=True):
     relay_only: bool = False
     direct: bool = True
     relay: bool = True
+
+    __repr__ = silent

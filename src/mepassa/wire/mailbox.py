@@ -17,6 +17,7 @@ from mepassa.model.envelope import MAX_ENVELOPE_BYTES
 from mepassa.model.ids import AccountId, Address, EnvelopeId, RunId, Timestamp
 from mepassa.model.keys import RootPublicKey
 from mepassa.model.prekeys import PrekeyBundle, PrekeyUpload, Signature
+from mepassa.model.secret import silent
 from mepassa.wire.codec import Codec
 
 MAX_FRAME_BYTES = 256 * 1024
@@ -155,6 +156,8 @@ class Turn(msgspec.Struct, frozen=True, array_like=True):
     password: Annotated[bytes, msgspec.Meta(max_length=128)]
     expires_at_ms: Timestamp
 
+    __repr__ = silent
+
 
 class LoggedIn(msgspec.Struct, frozen=True, array_like=True, tag=12):
     """`one_time_left`, `kyber_left`: prekeys of this device that the home still has to hand out."""
@@ -272,6 +275,8 @@ class Deposit(msgspec.Struct, frozen=True, array_like=True, tag=30):
     token: Token | None = None
     work: WorkSolution | None = None
 
+    __repr__ = silent
+
 
 class Outcome(StrEnum):
     """What became of a deposit."""
@@ -291,6 +296,8 @@ class SendSignal(msgspec.Struct, frozen=True, array_like=True, tag=32):
     sealed: Sealed
     token: Token
 
+    __repr__ = silent
+
 
 class SignalFate(StrEnum):
     FORWARDED = "forwarded"
@@ -309,6 +316,8 @@ class FetchAccount(msgspec.Struct, frozen=True, array_like=True, tag=34):
     token: Token | None = None
     prekeys: bool = True
     work: WorkSolution | None = None
+
+    __repr__ = silent
 
 
 class Account(msgspec.Struct, frozen=True, array_like=True, tag=35):

@@ -67,7 +67,7 @@ class Meeting:
 
     number: int
     id: AttemptId
-    path_secret: bytes
+    path_secret: bytes = field(repr=False)
     theirs: Signal | None = None
     ours: Signal | None = None
     dials: set[asyncio.Task[None]] = field(default_factory=set)

@@ -1,7 +1,7 @@
 """Contacts with their chats, invites, and where their devices were last reached."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
@@ -35,7 +35,7 @@ class Contact:
     profile_key: SecretBytes | None = None
     """Theirs: gives the tokens for their mailbox. None until their answer has come."""
     presence_key: PresencePublicKey | None = None
-    invite_token: bytes | None = None
+    invite_token: bytes | None = field(default=None, repr=False)
     """Theirs, from the card: what we deposit with until `profile_key` is there."""
     last_sender_seq: int = 0
     """Ours, in this chat."""
@@ -58,7 +58,7 @@ class InviteKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Invite:
-    token: bytes
+    token: bytes = field(repr=False)
     kind: InviteKind
     created_ms: Timestamp
     expires_ms: Timestamp
