@@ -310,16 +310,26 @@ def test_whoever_leaves_forgets_its_own_key(three: Three) -> None:
     assert three.ana.db.run_now(lambda tx: (tx.own_sender_key(GROUP), tx.sender_key_holders(GROUP))) == (None, ())
 
 
-def test_a_device_that_could_not_read_is_told_again(three: Three) -> None:
+def test_a_device_that_could_not_read_is_told_a_new_key(three: Three) -> None:
     three.say(b"first")
     first = chain_id(three.ana)
     three.beto.db.run_now(lambda tx: tx.delete_sender_key(three.ana.address))
     three.ana.db.run_now(lambda tx: sender_keys.tell_again(tx, three.beto.address))
     sealed = say(three.ana, b"again", *three.all)
-    assert (sealed.renewed, chain_id(three.ana)) == (None, first)
-    assert {row.to for row in three.ana.outbox()} == {three.beto.address}
+    assert sealed.renewed is Renewed.FIRST
+    assert chain_id(three.ana) != first
+    assert {row.to for row in three.ana.outbox()} == {three.beto.address, three.caio.address}
     carry(three.ana, three.beto)
     assert hear(three.beto, sealed.copies[0][1], three.ana) == b"again"
+
+
+def test_who_asks_to_be_told_again_and_is_removed_then_reads_nothing_more(three: Three) -> None:
+    """It may hold the old key all the same: asking must not take it off the list of those who do."""
+    three.say(b"first")
+    first = chain_id(three.ana)
+    three.ana.db.run_now(lambda tx: sender_keys.tell_again(tx, three.caio.address))
+    say(three.ana, b"without Caio", member(three.beto))
+    assert chain_id(three.ana) != first
 
 
 def test_strangers_and_the_blocked_are_told_nothing_and_get_no_copy(ana: Phone, beto: Phone, caio: Phone) -> None:

@@ -25,7 +25,7 @@ from mepassa.protocol.session import MessageType
 from mepassa.protocol.tokens import token_changes
 from mepassa.storage import InlineDb
 from mepassa.testing import SeededRng
-from tests.protocol.phones import HOME, KEY, Phone
+from tests.protocol.phones import ELSEWHERE, HOME, KEY, Phone
 
 
 @dataclass
@@ -53,6 +53,12 @@ def attempts(tmp_path: Path) -> Iterator[Attempts]:
 
 def words_of(phone: Phone) -> RootKey:
     return decode_recovery_phrase(encode_recovery_phrase(phone.root))
+
+
+def test_a_list_of_another_home_is_not_signed_over_to_this_one(ana: Phone, attempts: Attempts) -> None:
+    moved = msgspec.structs.replace(decode_device_list(ana.own.device_list.body), home_key=ELSEWHERE.key)
+    with pytest.raises(ConflictError):
+        attempts.recover(ana.root, sign_device_list(ana.root, moved), ana)
 
 
 def test_the_words_alone_give_the_same_account_with_everything_else_new(ana: Phone, attempts: Attempts) -> None:

@@ -64,6 +64,23 @@ def test_the_newest_archived_session_is_kept_however_large() -> None:
     assert [one.base_key for one in record.archived] == [state.base_key]
 
 
+def test_a_late_message_that_grows_an_archived_session_keeps_the_bound() -> None:
+    """Sessions that only read stay in the archive: each may still be told of a gap."""
+    ana, bruno = Person("ana"), Person("bruno")
+    states = []
+    for _ in range(5):
+        ana.records[bruno.own.address] = SessionRecord.EMPTY
+        ana.initiate(bruno.remote, bruno.bundle())
+        bruno.decrypt(ana.remote, ana.encrypt(bruno.remote, b"x"))
+        states.append(ana.record(bruno.remote).current)
+        bruno.records[ana.own.address] = session.archive(bruno.record(ana.remote))
+    for state in states:
+        assert state is not None
+        ana.records[bruno.own.address] = SessionRecord(replace(state, ratchet=skip(state.ratchet, MAX_SKIPPED - 1)))
+        assert bruno.decrypt(ana.remote, ana.encrypt(bruno.remote, b"late")) == b"late"
+        assert sum(len(one.saved) for one in bruno.record(ana.remote).archived) <= MAX_ARCHIVED_BYTES
+
+
 def test_small_archived_sessions_are_limited_by_their_number() -> None:
     state = current()
     assert len(archiving([state] * MAX_ARCHIVED).archived) == MAX_ARCHIVED

@@ -23,6 +23,7 @@ from mepassa.transports.mailbox import (
     recover,
     register,
 )
+from mepassa.wire.mailbox import Refusal, TokenEntry, TokenRight
 from mepassa.wire.wellknown import RegistrationPolicy
 from tests.server.home_world import EASY, HomeWorld, eventually, home_world
 
@@ -80,6 +81,22 @@ async def test_a_new_device_takes_the_place_of_all_old_ones(tmp_path: Path) -> N
         await world.sender().deposit(fresh.own, SEALED, fresh.delivery_token)
         await online.listener.until_envelopes(1)
         await old.leave()
+
+
+async def test_a_removed_device_that_still_talks_gives_no_rights(tmp_path: Path) -> None:
+    async with home_world(tmp_path) as world:
+        ana = await world.person()
+        directory = world.home.directory
+        entry = await directory.entry(ana.own.account)
+        assert entry is not None
+        mailbox = entry.devices[0].mailbox
+        _, signed = anew(world, ana)
+        await recovers(world, ana.root, signed)
+        token = b"i" * 16
+        given = (TokenEntry(hash_token(token), TokenRight.DELIVERY, None),)
+        assert await directory.put_tokens(ana.own.account, mailbox, given, ()) is Refusal.LOGIN
+        with pytest.raises(TokenRefusedError):
+            await world.sender().fetch_account(ana.own.account, token)
 
 
 async def test_the_old_device_is_not_let_in_again(tmp_path: Path) -> None:

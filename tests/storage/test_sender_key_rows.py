@@ -28,14 +28,12 @@ def test_own_keys_and_their_holders(db: InlineDb) -> None:
     db.run_now(lambda tx: tx.put_sender_key_holder(ONE, again))
     assert db.run_now(lambda tx: tx.sender_key_holders(ONE)) == (again, holders[1], holders[0])
 
-    db.run_now(lambda tx: tx.forget_sender_key_holder(BETO_2, ONE))
-    db.run_now(lambda tx: tx.forget_sender_key_holder(CAIO_1))
-    assert db.run_now(lambda tx: tx.sender_key_holders(ONE)) == (again,)
-    assert db.run_now(lambda tx: tx.sender_key_holders(TWO)) == (holders[2], holders[1])
+    assert db.run_now(lambda tx: tx.distributions_held_by(BETO_2)) == (ONE, TWO)
+    assert db.run_now(lambda tx: tx.distributions_held_by(Address(AccountId(b"D" * 16), 1))) == ()
 
     db.run_now(lambda tx: tx.delete_own_sender_keys(ONE))
     assert db.run_now(lambda tx: (tx.own_sender_key(ONE), tx.sender_key_holders(ONE))) == (None, ())
-    assert db.run_now(lambda tx: len(tx.sender_key_holders(TWO))) == 2
+    assert db.run_now(lambda tx: len(tx.sender_key_holders(TWO))) == 3
     db.run_now(lambda tx: tx.delete_own_sender_keys())
     assert db.run_now(lambda tx: (tx.own_sender_key(TWO), tx.sender_key_holders(TWO))) == (None, ())
 

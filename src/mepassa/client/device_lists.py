@@ -87,9 +87,12 @@ class DeviceLists:
         """Somebody says to be such a device and can't prove it yet.
 
         Asked within a minute, at a random moment: a stranger who says hello in a contact's name and watches that contact's
-        home must not see by the very next request that we know each other.
+        home must not see by the very next request that we know each other. Who says hello again draws no second time, and
+        does not shorten a pause.
         """
-        self._ask_at(self._of(account), self._clock.monotonic() + self._rng.uniform(0, FETCH_EVERY_S))
+        asking = self._of(account)
+        if asking.due is None or asking.routine:
+            self._ask_at(asking, self._clock.monotonic() + self._rng.uniform(0, FETCH_EVERY_S))
 
     async def run(self) -> None:
         """At a start, what messages have named before is asked for first."""

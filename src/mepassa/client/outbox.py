@@ -75,6 +75,8 @@ class Outbox:
     ) -> None:
         self._db, self._homes, self._courier = db, homes, courier
         self._clock, self._rng, self._on_change = clock, rng, on_change
+        self.on_contacts: Callable[[], None] = lambda: None
+        """A newer device list may have come with prekeys. Set where everybody has been made."""
         self._lanes: dict[AccountId, _Lane] = {}
         self._tasks: asyncio.TaskGroup | None = None
         self.on_token_refused: Callable[[AccountId], None] = lambda _account: None
@@ -218,6 +220,8 @@ class Outbox:
             await self._commit(
                 lambda tx: delivery.start_sessions(tx, contact.account, fetched, self._clock.now_ms(), self._rng)
             )
+            if fetched.device_list != contact.device_list:
+                self.on_contacts()
         except MepassaError as failed:
             log.info("outbox.no_prekeys", extra={"error": failed.code})
             error = failed

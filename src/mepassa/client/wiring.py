@@ -155,6 +155,7 @@ def furnish(ground: Ground, homes: SealedHomes) -> Rooms:
     outbox = Outbox(db, homes, paths, clock=clock, rng=rng, on_change=ring)
     upkeep = Upkeep(db, outbox, clock=clock, rng=rng, on_change=ring)
     contacts = ContactWatch(ground.identity, upkeep)
+    outbox.on_contacts = contacts.changed
     home_service = HomeService(
         home, db, outbox, paths, upkeep, on_change=ring, insecure_home=ground.insecure_home
     )  # fmt: skip

@@ -54,6 +54,8 @@ def recover_account(
     here already, or no number left.
     """
     devices = verify_device_list(root.public, known)
+    if devices.home_key != home.key:
+        raise ConflictError("This account's home is another one.")
     number = 1 + max(entry.device for entry in devices.devices)
     if number > LAST_DEVICE:
         raise ConflictError("This account has had as many devices as there are numbers for.")

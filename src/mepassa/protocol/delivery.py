@@ -127,18 +127,20 @@ def record_taken(
 ) -> None:
     """The envelope is with the recipient's device or its home: the row's work is done, the message rises.
 
-    A row that was sealed anew meanwhile (its session has been reset) stays: that envelope has not been brought yet.
+    A row that was sealed anew meanwhile (its session has been reset) stays: that envelope has not been brought yet. And
+    only a row that still stands lifts its message: a device that was removed while the envelope was on its way does not.
     """
     waiting = tx.outbox_row(row_id)
-    if waiting is not None and waiting.envelope is not None and waiting.envelope.id == envelope_id:
+    stands = waiting is not None and waiting.envelope is not None and waiting.envelope.id == envelope_id
+    if stands:
         tx.delete_outbox(row_id)
     row = tx.message(message_id) if message_id is not None else None
     if row is None or row.chat != to.account or row.sender == to.account:
         return
-    lifted = replace(row, status=move(row.status, event))
+    lifted = replace(row, status=move(row.status, event)) if stands else row
     if lifted.status is not row.status:
         lifted = replace(lifted, route=route)
-    else:  # the receipt was faster than the acknowledgement
+    elif row.status in {MessageStatus.DELIVERED, MessageStatus.READ}:  # the receipt was faster than the acknowledgement
         lifted = replace(lifted, route=adopted_route(row.route, route))
     if lifted != row:
         tx.update_message(lifted)

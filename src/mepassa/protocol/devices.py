@@ -12,7 +12,7 @@ from mepassa.model.content import Content
 from mepassa.model.device_list import DeviceList, SignedDeviceList
 from mepassa.model.errors import DeviceListForkError, DeviceListStaleError
 from mepassa.model.home_url import check_home_url
-from mepassa.model.ids import AccountId, Address
+from mepassa.model.ids import AccountId, Address, Timestamp
 from mepassa.model.keys import IdentityKey
 from mepassa.model.status import ChatState
 from mepassa.ports.mailbox import HomeAddress
@@ -24,6 +24,8 @@ from mepassa.protocol.restarts import ask_anew, has_restarted
 from mepassa.protocol.session import RemoteDevice
 from mepassa.protocol.verification import withdraw
 
+MAX_LIST_AHEAD_MS = 24 * 3600 * 1000
+"""How far ahead of our clock a list's version may be that a message names: clocks differ, thieves exaggerate."""
 _OWN_LIST_WANTED = "own-list-wanted"
 """The newest version of our own list that another device of ours has named."""
 
@@ -131,8 +133,13 @@ def is_of_before(contact: Contact, offered: SignedDeviceList) -> bool:
     return known is not None and devices.version < known.version and has_restarted(devices, known)
 
 
-def note_list_version(tx: Tx, contact: Contact, content: Content) -> Contact:
-    """Every message names its sender's newest list, so that a home cannot freeze an old one."""
+def note_list_version(tx: Tx, contact: Contact, content: Content, now_ms: Timestamp) -> Contact:
+    """Every message names its sender's newest list, so that a home cannot freeze an old one.
+
+    A version is a time: one of the day after tomorrow would make every true list look old, and is not believed.
+    """
+    if content.list_version > now_ms + MAX_LIST_AHEAD_MS:
+        return contact
     if content.list_version > max(contact.list_version, contact.list_wanted):
         contact = replace(contact, list_wanted=content.list_version)
         _keep(tx, contact)

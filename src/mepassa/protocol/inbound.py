@@ -168,7 +168,7 @@ def _from_contact(
     _keep_session(tx, unsealed.sender, opened)
     try:
         content = decode_content(opened.plaintext)
-        contact = note_list_version(tx, contact, content)
+        contact = note_list_version(tx, contact, content, now_ms)
         if contact.account == own.address.account:
             taken = take_copy(tx, unsealed.sender, content, now_ms, rng)
         elif content.chat not in {None, own.address.account}:
@@ -224,6 +224,8 @@ def _from_stranger(
             contact = request_received(tx, content.introduction, devices, unsealed.sender.account, now_ms, rng)
         else:
             contact = learn_list(tx, contact, content.introduction.device_list)
+            if validate_sender(unsealed, root_key, listed_devices(contact), now_ms) is not SenderVerdict.VALID:
+                return dropped  # listed once, and no more: the enclosed list is older than ours
             if contact.device_list == content.introduction.device_list:  # what opens their mailbox now
                 contact = replace(contact, profile_key=SecretBytes(content.introduction.profile_key))
                 tx.put_contact(contact)

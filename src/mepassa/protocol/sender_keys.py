@@ -120,8 +120,12 @@ def forget_own(tx: Tx, distribution_id: DistributionId) -> None:
 
 
 def tell_again(tx: Tx, peer: Address) -> None:
-    """That device could not read us: with the next message to each group it is told the key again."""
-    tx.forget_sender_key_holder(peer)
+    """That device could not read us: the next message to each of its groups goes with a new key, told to everyone.
+
+    It may hold the old one all the same, so the old one must not outlive its membership unnoticed.
+    """
+    for distribution_id in tx.distributions_held_by(peer):
+        tx.delete_own_sender_keys(distribution_id)
 
 
 def _current_key(

@@ -117,19 +117,12 @@ class SessionRecord(State, frozen=True):
     def with_archived(self, place: int, state: SessionState) -> "SessionRecord":
         """The archived session at `place` is now `state`, and stays where it is."""
         archived = (*self.archived[:place], ArchivedSession.of(state), *self.archived[place + 1 :])
-        return SessionRecord(self.current, archived)
+        return SessionRecord(self.current, _within_bounds(archived))
 
     def archive(self) -> "SessionRecord":
         if self.current is None:
             return self
-        kept = [ArchivedSession.of(self.current)]
-        size_bytes = len(kept[0].saved)
-        for session in self.archived[: MAX_ARCHIVED - 1]:
-            size_bytes += len(session.saved)
-            if size_bytes > MAX_ARCHIVED_BYTES:
-                break
-            kept.append(session)
-        return SessionRecord(None, tuple(kept))
+        return SessionRecord(None, _within_bounds((ArchivedSession.of(self.current), *self.archived)))
 
     def to_bytes(self) -> bytes:
         out = Writer()
@@ -155,6 +148,18 @@ class SessionRecord(State, frozen=True):
         if saved.version != RECORD_VERSION:
             archived = tuple(ArchivedSession.of(session.open(saved.version)) for session in archived)
         return cls(current, archived)
+
+
+def _within_bounds(archived: tuple[ArchivedSession, ...]) -> tuple[ArchivedSession, ...]:
+    """The newest that fit; one alone always does."""
+    kept = 0
+    size_bytes = 0
+    for session in archived[:MAX_ARCHIVED]:
+        size_bytes += len(session.saved)
+        if kept and size_bytes > MAX_ARCHIVED_BYTES:
+            break
+        kept += 1
+    return archived[:kept]
 
 
 SessionRecord.EMPTY = SessionRecord()

@@ -167,8 +167,7 @@ class MailboxSocket:
         if self._recovering is not None and account_id(record.root_key) == self._recovering:
             refusal, removed = await services.directory.recover(self._recovering, record.device_list)
             self._reply(record.request, refusal)
-            for mailbox in removed:
-                await services.mailboxes.erased(mailbox)
+            await asyncio.gather(*map(services.mailboxes.erased, removed))
             return
         refusal = None
         if services.registration is RegistrationPolicy.WORK and not self._work_done(record):
@@ -236,6 +235,11 @@ class MailboxSocket:
             self._outbox.put(RolledBack(counter))
             return None
         self._session = session = await services.mailboxes.connect(device.mailbox, self._outbox)
+        listed = await services.directory.entry(record.address.account)
+        if listed is None or listed.device(record.address.device) != device:  # a new list came between
+            services.mailboxes.disconnect(session)
+            self._outbox.put(Refused(0, Refusal.LOGIN))
+            return None
         counts = await services.prekeys.count(device.mailbox)
         services.counters.log_ins += 1
         self._outbox.put(LoggedIn(counts.one_time, counts.kyber, self._turn(entry.account)))
@@ -272,6 +276,8 @@ class MailboxSocket:
     async def _serve(self, device: "_Device") -> None:
         while (frame := await self._stream.receive()) is not None:
             for record in decode_mailbox_to_home(frame):
+                if device.session.closed:
+                    return  # removed or replaced meanwhile: nothing that it says counts any more
                 await self._take(record, device)
             await self._outbox.room()
 
@@ -283,13 +289,12 @@ class MailboxSocket:
             case Credit():
                 device.session.add_credit(record.size_bytes)
             case PutTokens():
-                refusal = await services.directory.put_tokens(device.account, record.add, record.remove)
+                refusal = await services.directory.put_tokens(device.account, device.mailbox, record.add, record.remove)
                 self._reply(record.request, refusal)
             case PutDeviceList():
                 refusal, removed = await services.directory.put_device_list(device.account, record.device_list)
                 self._reply(record.request, refusal)
-                for mailbox in removed:
-                    await services.mailboxes.erased(mailbox)
+                await asyncio.gather(*map(services.mailboxes.erased, removed))
             case PutPrekeys():
                 self._reply(record.request, await services.prekeys.put(device.mailbox, record.upload))
             case RunRisen():

@@ -44,13 +44,13 @@ class SenderKeyRows(Rows):
             holder.identity_key.raw,
         )
 
-    def forget_sender_key_holder(self, peer: Address, distribution_id: DistributionId | None = None) -> None:
-        self._do(
-            "DELETE FROM sender_key_holders WHERE account = ? AND device = ? AND distribution_id = coalesce(?, distribution_id)",
+    def distributions_held_by(self, peer: Address) -> tuple[DistributionId, ...]:
+        rows = self._all(
+            "SELECT distribution_id FROM sender_key_holders WHERE account = ? AND device = ? ORDER BY distribution_id",
             peer.account.raw,
             peer.device,
-            distribution_id.raw if distribution_id is not None else None,
         )
+        return tuple(DistributionId(row[0]) for row in rows)
 
     def sender_key(self, sender: Address, distribution_id: DistributionId) -> bytes | None:
         row = self._one(

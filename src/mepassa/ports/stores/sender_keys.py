@@ -39,8 +39,8 @@ class SenderKeyStore(Protocol):
 
     def put_sender_key_holder(self, distribution_id: DistributionId, holder: SenderKeyHolder) -> None: ...
 
-    def forget_sender_key_holder(self, peer: Address, distribution_id: DistributionId | None = None) -> None:
-        """That device holds that key (None: any of ours) no more, as far as we know: it will be told again."""
+    def distributions_held_by(self, peer: Address) -> tuple[DistributionId, ...]:
+        """Those of our keys that this device has been told."""
         ...
 
     def sender_key(self, sender: Address, distribution_id: DistributionId) -> bytes | None:

@@ -195,11 +195,14 @@ class Directory:
     # --- tokens ---------------------------------------------------------------------------------------------------
 
     async def put_tokens(
-        self, account: AccountId, add: tuple[TokenEntry, ...], remove: tuple[bytes, ...]
+        self, account: AccountId, mailbox: int, add: tuple[TokenEntry, ...], remove: tuple[bytes, ...]
     ) -> Refusal | None:
+        """By the device of that mailbox, while it is one of the account's."""
         now_ms = self._clock.now_ms()
 
         def work(tx: Tx) -> Refusal | None:
+            if tx.row("SELECT 1 FROM device WHERE mailbox = $1", mailbox) is None:
+                return Refusal.LOGIN
             tx.execute("DELETE FROM token WHERE account = $1 AND expires_at_ms <= $2", account.raw, now_ms)
             tx.execute_many(
                 "DELETE FROM token WHERE account = $1 AND sha256 = $2", [(account.raw, sha256) for sha256 in remove]
