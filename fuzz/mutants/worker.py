@@ -30,9 +30,9 @@ from _pytest.runner import runtestprotocol
 
 from fuzz.mutants.sites import mutated
 
-CPU_S, WALL_S = 60, 180
+CPU_S, WALL_S = 40, 300
 """What one mutant may take before it counts as a hang, which a test run would notice."""
-TEST_S = 20
+TEST_S = 60
 """The same for one test, by pytest-timeout."""
 TESTS_S = 6.0
 """CPU seconds of tests, as measured on whole code, that one mutant may get: fastest first, so nearly always all of them."""

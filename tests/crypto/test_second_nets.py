@@ -9,12 +9,21 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 
 from mepassa.crypto import double_ratchet, sealed_sender, sender_keys
 from mepassa.crypto.budget import WorkBudget
+from mepassa.crypto.certificates import (
+    SenderVerdict,
+    decode_sender_certificate,
+    issue_device_certificate,
+    issue_sender_certificate,
+    validate,
+)
 from mepassa.crypto.errors import InvalidKeyError, InvalidMessageError, TooManySkippedError, WorkBudgetError
 from mepassa.crypto.kept_keys import NO_KEYS, KeptKeys
 from mepassa.crypto.keys import EcKeyPair, agree, check_base_key
 from mepassa.crypto.primitives import decrypt_cbc
 from mepassa.crypto.protobuf import encode_bytes
-from mepassa.model.ids import DistributionId
+from mepassa.identity import account_id
+from mepassa.model.ids import Address, DistributionId
+from mepassa.model.keys import RootPublicKey
 from mepassa.testing.chance import SeededRng
 from tests.crypto.people import Person
 
@@ -105,3 +114,12 @@ def test_a_sender_key_chain_ends_at_its_last_iteration() -> None:
     assert sender_keys._take_seed(chain, last, WorkBudget(1))[0].next_iteration == last + 1
     with pytest.raises(InvalidMessageError):
         sender_keys._take_seed(chain, last + 1, WorkBudget(1))
+
+
+def test_a_root_key_without_a_form_for_certificates_proves_nobody() -> None:
+    """The account may well be the hash of it: anybody can make one up."""
+    root = RootPublicKey(b"\x01" + bytes(31))  # y = 1: the neutral point
+    device_certificate = issue_device_certificate(ANA.root, 1, ANA.own.key.public)
+    shown = issue_sender_certificate(ANA.own.key, Address(account_id(root), 1), device_certificate, 2**40)
+    certificate = decode_sender_certificate(shown)
+    assert validate(certificate, root, None, 0) is SenderVerdict.UNKNOWN_ROOT

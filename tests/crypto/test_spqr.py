@@ -15,6 +15,7 @@ from mepassa.crypto.errors import CorruptRecordError, SpqrError, TooManySkippedE
 from mepassa.crypto.protobuf import encode_varint
 from mepassa.crypto.records import Reader, Writer
 from mepassa.crypto.spqr import braid
+from mepassa.crypto.spqr import chain as chain_module
 from mepassa.crypto.spqr import incremental_mlkem as mlkem
 from mepassa.crypto.spqr.chain import KEPT_KEYS, MAX_JUMP, Chain
 from mepassa.crypto.spqr.erasure import Decoder, Encoder, multiply
@@ -64,6 +65,7 @@ REFUSED = {
     "index 0": "01010000",
     "index over 32 bits": "010180808080" + "1000",
     "type 7": "01010107",
+    "type 7, with a chunk": "0101010700" + "00" * 32,
     "no type": "010101",
     "chunk cut short": "0101010100" + "00" * 31,
     "chunk number 65536": "01010101808004" + "00" * 32,
@@ -242,6 +244,15 @@ def test_a_jump_of_25000_is_derived_and_one_more_is_not() -> None:
     assert budget.spent == MAX_JUMP
     with pytest.raises(WorkBudgetError):
         receiver.receive_key(0, 11, WorkBudget(10))
+
+
+def test_a_jump_that_the_budget_does_not_allow_is_not_even_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Refusing after the work would cost us what the budget is there to save."""
+    begun: list[int] = []
+    monkeypatch.setattr(chain_module, "_skip_to", lambda _epoch, index: begun.append(index))
+    with pytest.raises(WorkBudgetError):
+        chains()[1].receive_key(0, 11, WorkBudget(10))
+    assert not begun
 
 
 @pytest.mark.parametrize(
