@@ -162,7 +162,7 @@ class Loop(Settings):
             failed.extend(said[1])
 
         forks = _Forks(self._plan.processes, self._plan.root.parent / "measured", limited=False)
-        for part in parts:
+        for part in filter(None, parts):
             forks.start(partial(self._reach, part), told)
         forks.finish()
         for test in failed:
@@ -206,7 +206,12 @@ class Loop(Settings):
         ]
         chosen: list[str] = []
         spent = 0.0
-        for _, seconds, test in sorted(found, key=lambda t: (t[0] and not mutant.scope, t[1], t[2])):
+        # First what names a constant in its own id, then what names it at all; else only speed counts.
+        names_it = [mutant.scope or mutant.name not in test for _, _, test in found]
+        ranked = sorted(
+            (bool(far), other and not mutant.scope, s, t) for far, (other, s, t) in zip(names_it, found, strict=True)
+        )
+        for *_, seconds, test in ranked:
             spent += seconds
             if chosen and spent > TESTS_S:
                 break

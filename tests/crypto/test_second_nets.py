@@ -123,3 +123,9 @@ def test_a_root_key_without_a_form_for_certificates_proves_nobody() -> None:
     shown = issue_sender_certificate(ANA.own.key, Address(account_id(root), 1), device_certificate, 2**40)
     certificate = decode_sender_certificate(shown)
     assert validate(certificate, root, None, 0) is SenderVerdict.UNKNOWN_ROOT
+
+
+def test_a_certificate_may_be_of_the_last_device_number() -> None:
+    device_certificate = issue_device_certificate(ANA.root, 127, ANA.own.key.public)
+    shown = issue_sender_certificate(ANA.own.key, Address(ANA.root.account_id, 127), device_certificate, 2**40)
+    assert decode_sender_certificate(shown).sender.device == 127

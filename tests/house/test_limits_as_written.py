@@ -18,6 +18,7 @@ AS_WRITTEN = {
     "crypto.sender_keys.MAX_CHAINS": 5,
     "crypto.sender_keys.MAX_SKIPPED": 2_000,
     "crypto.sender_keys.MAX_JUMP": 25_000,
+    "crypto.messages.ENVELOPE_ID_FIELD": 2021,
     "crypto.multi_recipient.MAX_DEVICE": 127,
     "crypto.multi_recipient.MAX_REGISTRATION_ID": 16_383,
     "crypto.padding.MAX_CONTENT_BYTES": 32_767,
