@@ -32,7 +32,9 @@ class Directory:
     def recipient(self, home: HomeAddress) -> RecipientHome:
         return self
 
-    async def fetch_account(self, account: AccountId, token: bytes | None, *, prekeys: bool = True) -> FetchedAccount:
+    async def fetch_account(
+        self, account: AccountId, token: bytes | None, *, prekeys: bool = True, devices: tuple[int, ...] = ()
+    ) -> FetchedAccount:
         self.fetches.append((account, asyncio.get_running_loop().time()))
         self.under_way += 1
         self.most_at_once = max(self.most_at_once, self.under_way)

@@ -35,7 +35,9 @@ class LyingHome:
     def recipient(self, home: HomeAddress) -> RecipientHome:
         return self
 
-    async def fetch_account(self, account: AccountId, token: bytes | None, *, prekeys: bool = True) -> FetchedAccount:
+    async def fetch_account(
+        self, account: AccountId, token: bytes | None, *, prekeys: bool = True, devices: tuple[int, ...] = ()
+    ) -> FetchedAccount:
         if not self.fetched:
             raise HomeUnreachableError
         return self.fetched[-1]

@@ -103,7 +103,9 @@ def test_a_home_that_refuses_withholds_and_one_that_is_away_does_not(
 class TokensEnded(Directory):
     """A home whose account was recovered: no token is good any more, and whoever works is shown the list."""
 
-    async def fetch_account(self, account: AccountId, token: bytes | None, *, prekeys: bool = True) -> FetchedAccount:
+    async def fetch_account(
+        self, account: AccountId, token: bytes | None, *, prekeys: bool = True, devices: tuple[int, ...] = ()
+    ) -> FetchedAccount:
         if token is not None:
             self.fetches.append((account, asyncio.get_running_loop().time()))
             raise TokenRefusedError

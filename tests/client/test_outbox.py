@@ -60,7 +60,9 @@ class MoodyHome:
     async def signal(self, to: Address, sealed: SealedEnvelope, token: bytes) -> SignalOutcome:
         return SignalOutcome.NO_DEVICE
 
-    async def fetch_account(self, account: AccountId, token: bytes | None, *, prekeys: bool = True) -> FetchedAccount:
+    async def fetch_account(
+        self, account: AccountId, token: bytes | None, *, prekeys: bool = True, devices: tuple[int, ...] = ()
+    ) -> FetchedAccount:
         raise HomeUnreachableError
 
 

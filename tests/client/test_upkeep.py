@@ -1,4 +1,4 @@
-"""docs/protocol/session.md, "Prekeys": when a home is given new ones."""
+"""docs/protocol/session.md, "Prekeys": when a home is given new ones; docs/protocol/identity.md: and when a new list."""
 
 import asyncio
 from collections.abc import Iterator
@@ -10,10 +10,13 @@ from mepassa.client.courier import DepositCourier
 from mepassa.client.outbox import Outbox
 from mepassa.client.upkeep import Upkeep
 from mepassa.model.device_list import SignedDeviceList
+from mepassa.model.errors import DeviceListForkError, DeviceListStaleError, HomeUnreachableError, MepassaError
 from mepassa.model.ids import EnvelopeId
 from mepassa.model.prekeys import PrekeyUpload
 from mepassa.ports.mailbox import HomeAddress, RecipientHome, TokenRecord
+from mepassa.protocol import own_devices
 from mepassa.testing import ManualClock, SeededRng
+from tests.protocol.device_lists import alarms
 from tests.protocol.phones import Phone
 
 
@@ -22,6 +25,8 @@ class Home:
 
     def __init__(self) -> None:
         self.uploads: list[PrekeyUpload] = []
+        self.lists: list[SignedDeviceList] = []
+        self.refuses: MepassaError | None = None
 
     def recipient(self, home: HomeAddress) -> RecipientHome:
         raise AssertionError("nobody writes here")
@@ -30,7 +35,10 @@ class Home:
 
     async def put_tokens(self, add: tuple[TokenRecord, ...], remove: tuple[bytes, ...] = ()) -> None: ...
 
-    async def put_device_list(self, signed: SignedDeviceList) -> None: ...
+    async def put_device_list(self, signed: SignedDeviceList) -> None:
+        if self.refuses is not None:
+            raise self.refuses
+        self.lists.append(signed)
 
     async def put_prekeys(self, upload: PrekeyUpload) -> None:
         self.uploads.append(upload)
@@ -69,3 +77,40 @@ def test_a_home_is_told_of_the_weekly_keys_by_the_next_round(ana: Phone) -> None
     told(ana, home, left=(100, 100))
     assert told(ana, home, left=(100, 100), days=7) == [(2, 0, 0)]
     assert told(ana, home, left=(100, 100), days=6.9) == []
+
+
+def test_a_list_that_was_signed_here_is_told_until_the_home_has_it(ana: Phone) -> None:
+    home = Home()
+    told(ana, home, left=(100, 100))
+    assert home.lists == []
+    device = own_devices.new_device(ana.rng)
+    ana.db.run_now(
+        lambda tx: own_devices.add_device(tx, ana.root, device.key.public, device.registration_id, ana.now, ana.rng)
+    )
+    home.refuses = HomeUnreachableError()
+    with pytest.raises(HomeUnreachableError):
+        told(ana, home, left=(100, 100))
+    home.refuses = None
+    told(ana, home, left=(100, 100))
+    signed = ana.db.run_now(lambda tx: tx.own()).device_list
+    assert home.lists == [signed]
+    told(ana, home, left=(100, 100))
+    assert home.lists == [signed], "once"
+
+
+@pytest.mark.parametrize("refusal, alarm", [(DeviceListStaleError(), []), (DeviceListForkError(), ["own_list_forked"])])
+def test_a_list_that_the_home_has_a_better_one_for_is_told_no_more(
+    ana: Phone, refusal: MepassaError, alarm: list[str]
+) -> None:
+    home = Home()
+    told(ana, home, left=(100, 100))
+    device = own_devices.new_device(ana.rng)
+    ana.db.run_now(
+        lambda tx: own_devices.add_device(tx, ana.root, device.key.public, device.registration_id, ana.now, ana.rng)
+    )
+    home.refuses = refusal
+    told(ana, home, left=(100, 100))
+    assert alarms(ana) == alarm
+    home.refuses = None
+    told(ana, home, left=(100, 100))
+    assert home.lists == []

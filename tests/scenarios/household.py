@@ -34,6 +34,7 @@ from mepassa.ports.stores import (
     PrekeyKind,
     Tx,
 )
+from mepassa.protocol import own_devices
 from mepassa.protocol.tokens import token_changes
 from mepassa.server.db import Database
 from mepassa.server.home import Home
@@ -360,6 +361,26 @@ class House:
                 break
             except HomeUnreachableError:
                 await asyncio.sleep(1)
+        peer = self.peers[name] = Peer(name, self, path)
+        peer.boot()
+        await self.until(peer.is_known)
+        return peer
+
+    async def link(self, primary: Peer, name: str) -> Peer:
+        """A second device of that account: listed by the primary, its home told, switched on."""
+        device = own_devices.new_device(self.rng.fork(f"{name}/init"))
+        root, now_ms = root_of(primary.name), self.clock.now_ms()
+        assert primary.node is not None
+        linked = await primary.node.db.run(
+            lambda tx: own_devices.add_device(
+                tx, root, device.key.public, device.registration_id, now_ms, self.rng.fork(name)
+            )
+        )
+        primary.node.upkeep.wake()
+        path = self.folder / f"{name}.db"
+        db = InlineDb(path, DATABASE_KEY, create=True, synchronous="OFF")
+        db.run_now(lambda tx: own_devices.become_linked(tx, device, linked))
+        db.close()
         peer = self.peers[name] = Peer(name, self, path)
         peer.boot()
         await self.until(peer.is_known)

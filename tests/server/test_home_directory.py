@@ -165,6 +165,37 @@ async def test_each_one_time_prekey_is_handed_out_exactly_once(tmp_path: Path) -
         assert {bundle.kyber_prekey.id for bundle in rest} == {LAST_RESORT_ID_BASE + 1}
 
 
+async def test_an_account_with_two_devices_has_two_mailboxes_and_two_stocks_of_prekeys(tmp_path: Path) -> None:
+    """Whoever lacks a session with one device asks for its prekeys alone; the other's are not spent."""
+    async with home_world(tmp_path) as world:
+        bruno = await world.person()
+        key = IdentityKeyPair(SecretBytes(world.rng.token(32)))
+        second = replace(
+            bruno, device_key=key, own=Address(bruno.own.account, 2), runs=type(bruno.runs)(RunId(bytes(16)))
+        )
+        first_online = await world.online(bruno)
+        entry = DeviceEntry(2, key.public, 88)
+        both = next_list(bruno, 5, own_entry(bruno), entry)
+        await first_online.own_home.put_device_list(sign_device_list(bruno.root, both))
+        second_online = await world.online(second)
+        await second_online.own_home.put_prekeys(fake_prekeys())
+        sender = world.sender()
+
+        async def handed(*devices: int) -> list[tuple[int, int | None]]:
+            fetched = await sender.fetch_account(bruno.own.account, bruno.delivery_token, devices=devices)
+            once = [(bundle.device, bundle.one_time_prekey) for bundle in fetched.bundles]
+            return [(device, None if key is None else key.id) for device, key in once]
+
+        assert await handed(2) == [(2, 1)]
+        assert await handed() == [(1, 1), (2, 2)]
+        assert await handed(1) == [(1, 2)]
+        assert await handed(9) == []
+        envelope = sealed("for the second")
+        await sender.deposit(second.own, envelope, bruno.delivery_token)
+        await eventually(lambda: second_online.listener.envelopes == [envelope])
+        assert first_online.listener.envelopes == []
+
+
 async def test_an_upload_sent_twice_brings_no_key_back(tmp_path: Path) -> None:
     async with home_world(tmp_path) as world:
         bruno = await world.person()

@@ -77,7 +77,7 @@ CODECS: dict[str, tuple[Callable[[Any], bytes], Callable[[bytes], Sequence[objec
             wire.Bye(wire.ByeReason.STOPPING),
             wire.Deposit(1, ADDRESS, b"sealed", bytes(16), None),
             wire.SendSignal(2, ADDRESS, b"sealed", bytes(16)),
-            wire.FetchAccount(3, ADDRESS.account, None, True, 77),
+            wire.FetchAccount(3, ADDRESS.account, None, True, 77, (1, 127)),
         ],
     ),
     "deposit to client": (

@@ -16,7 +16,7 @@ from mepassa.ports.mailbox import FetchedAccount, RecipientHome
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Tx
 from mepassa.protocol.alarms import Alarm, raise_alarm
-from mepassa.protocol.devices import learn_answered, wants_list
+from mepassa.protocol.devices import counterpart, learn_answered, ourselves, wants_list
 from mepassa.protocol.tokens import token_for
 
 log = logging.getLogger("mepassa.device_lists")
@@ -96,7 +96,7 @@ class DeviceLists:
 
     async def run(self) -> None:
         """At a start, what messages have named before is asked for first."""
-        for contact in await self._db.run(lambda tx: tx.contacts()):
+        for contact in await self._db.run(lambda tx: (*tx.contacts(), ourselves(tx))):
             if wants_list(contact):
                 self.named(contact.account)
         async with asyncio.TaskGroup() as tasks:
@@ -168,7 +168,7 @@ class DeviceLists:
                 return
             asking.outdated += answer is _Answer.OUTDATED
             if answer is _Answer.OUTDATED and asking.outdated == WITHHELD_AFTER:
-                await self._db.run(lambda tx: raise_alarm(tx, Alarm.LIST_WITHHELD, account))
+                await self._db.run(lambda tx: _alarm_withheld(tx, account))
         except DiskFullError:
             log.warning("device_lists.disk_full")
         finally:
@@ -178,7 +178,7 @@ class DeviceLists:
         asking.tries = min(asking.tries + 1, 16)
 
     async def _fetch(self, account: AccountId) -> _Answer:
-        contact = await self._db.run(lambda tx: tx.contact(account))
+        contact = await self._db.run(lambda tx: counterpart(tx, account))
         if contact is None or contact.state not in {ChatState.ACCEPTED, ChatState.REQUESTED}:
             return _Answer.CURRENT
         try:
@@ -191,6 +191,12 @@ class DeviceLists:
             log.info("device_list.not_fetched", extra={"error": error.code})
             return _Answer.OUTDATED if isinstance(error, RemoteError) else _Answer.NONE
         return _Answer.CURRENT if current else _Answer.OUTDATED
+
+
+def _alarm_withheld(tx: Tx, account: AccountId) -> None:
+    """Our own list is told by our own devices as well, and no home can hold that back."""
+    if tx.contact(account) is not None:
+        raise_alarm(tx, Alarm.LIST_WITHHELD, account)
 
 
 async def _fetch_list(home: RecipientHome, account: AccountId, token: bytes | None) -> FetchedAccount:

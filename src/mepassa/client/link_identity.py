@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from mepassa.identity import IdentityKeyPair
 from mepassa.model.ids import AccountId, Address
 from mepassa.model.keys import IdentityKey
+from mepassa.model.status import ChatState
 from mepassa.ports.db import Db
 from mepassa.ports.stores import OwnAccount, Tx
 from mepassa.ports.transport import LinkIdentity
-from mepassa.protocol.devices import reachable_devices
+from mepassa.protocol.devices import ourselves, reachable_devices, recipients
 from mepassa.protocol.removal import is_removed
 
 
@@ -27,11 +28,17 @@ class DbLinkIdentity:
         self._key = IdentityKeyPair(own.device_seed)
         self._peers: dict[Address, _Peer] = {}
         self._allow_direct: dict[AccountId, bool] = {}
+        self._written_to: dict[Address, IdentityKey] = {}
+        self.ended: frozenset[Address] = frozenset()
+        """Devices to which nothing goes any more since the last refresh: removed, set up anew under their number, or of
+        somebody who was blocked."""
         self.on_unlisted: Callable[[AccountId], None] = lambda _account: None
         """Hears of hellos in the name of an accepted contact's device that the contact's list does not name."""
 
     async def refresh(self) -> None:
-        self._own, self._peers = await self._db.run(_read)
+        before = self._written_to
+        self._own, self._peers, self._written_to = await self._db.run(_read)
+        self.ended = frozenset(device for device, key in before.items() if self._written_to.get(device) != key)
         self._allow_direct = {address.account: peer.allows_direct for address, peer in self._peers.items()}
 
     @property
@@ -91,9 +98,12 @@ class _Direct:
         self.whole.unlisted_hello(peer, direct=True)
 
 
-def _read(tx: Tx) -> tuple[OwnAccount, dict[Address, _Peer]]:
-    peers = {}
-    for contact in () if is_removed(tx) else tx.contacts():
-        for device in reachable_devices(contact):
+def _read(tx: Tx) -> tuple[OwnAccount, dict[Address, _Peer], dict[Address, IdentityKey]]:
+    peers: dict[Address, _Peer] = {}
+    written_to: dict[Address, IdentityKey] = {}
+    for contact in () if is_removed(tx) else (*tx.contacts(), ourselves(tx)):
+        if contact.state in {ChatState.REQUESTED, ChatState.ACCEPTED}:
+            written_to |= {device.address: device.identity_key for device in recipients(tx, contact)}
+        for device in reachable_devices(tx, contact):
             peers[device.address] = _Peer(device.identity_key, contact.allows_direct)
-    return tx.own(), peers
+    return tx.own(), peers, written_to

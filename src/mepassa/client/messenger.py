@@ -112,15 +112,15 @@ class Messenger:
     ) -> MessageRow:
         """The same `client_id` again gives the same message."""
 
-        def work(tx: Tx) -> tuple[MessageRow, delivery.Ready | None]:
+        def work(tx: Tx) -> tuple[MessageRow, delivery.Ready | None, AccountId | None]:
             now_ms = self._clock.now_ms()
             row = delivery.compose_text(
                 tx, chat, text, client_id=client_id, reply_to=reply_to, now_ms=now_ms, rng=self._rng
             )
-            return row, delivery.prepare(tx, chat, now_ms, self._rng)
+            return row, delivery.prepare(tx, chat, now_ms, self._rng), delivery.copies_wait(tx)
 
-        row, ready = await self._db.run(work)
-        self._outbox.send(chat, ready)
+        row, ready, copies = await self._db.run(work)
+        self._outbox.send(chat, ready, copies)
         self._on_change()
         return row
 

@@ -98,9 +98,16 @@ class Outbox:
         for account in accounts:
             self._lane(self._tasks, account).woken.set()
 
-    def send(self, account: AccountId, ready: Ready | None) -> None:
-        """What a commit has just sealed leaves at once, without another look at the database."""
-        if self._tasks is None or ready is None:
+    def send(self, account: AccountId, ready: Ready | None, copies: AccountId | None = None) -> None:
+        """What a commit has just sealed leaves at once, without another look at the database.
+
+        `copies`: our own account, when something waits for our other devices, too.
+        """
+        if self._tasks is None:
+            return
+        if copies is not None:
+            self.wake(copies)
+        if ready is None:
             return
         lane = self._lane(self._tasks, account)
         self._begin(lane, ready)
@@ -139,11 +146,13 @@ class Outbox:
                 pass
             lane.woken.clear()
             try:
-                ready = await self._db.run(lambda tx: self._prepare(tx, lane.account))
+                ready, copies = await self._db.run(lambda tx: self._prepare(tx, lane.account))
             except DiskFullError:
                 log.warning("outbox.disk_full")
                 wait_s = FULL_DISK_PAUSE_S
                 continue
+            if copies is not None and copies != lane.account:
+                self.wake(copies)
             if ready is not None:
                 self._begin(lane, ready)
             next_try_ms = ready.next_try_ms if ready is not None else None
@@ -152,14 +161,14 @@ class Outbox:
                 return
             wait_s = None if next_try_ms is None else max(0.0, (next_try_ms - self._clock.now_ms()) / 1000)
 
-    def _prepare(self, tx: Tx, account: AccountId) -> Ready | None:
-        return delivery.prepare(tx, account, self._clock.now_ms(), self._rng)
+    def _prepare(self, tx: Tx, account: AccountId) -> tuple[Ready | None, AccountId | None]:
+        return delivery.prepare(tx, account, self._clock.now_ms(), self._rng), delivery.copies_wait(tx)
 
     def _begin(self, lane: _Lane, ready: Ready) -> None:
         assert self._tasks is not None
         if ready.lacks_session and not lane.fetching:
             lane.fetching = True
-            self._tasks.create_task(self._fetch(lane, ready.contact))
+            self._tasks.create_task(self._fetch(lane, ready.contact, ready.lacking))
         by_device: dict[Address, list[OutboxItem]] = {}
         for row in ready.rows:
             if row.id not in lane.in_flight:
@@ -211,12 +220,12 @@ class Outbox:
             log.info("outbox.refused", extra={"error": error, "attempt": item.attempts + 1})
         self._on_change()
 
-    async def _fetch(self, lane: _Lane, contact: Contact) -> None:
+    async def _fetch(self, lane: _Lane, contact: Contact, devices: tuple[int, ...]) -> None:
         """Prekeys for the devices that we have no session with; what still waits afterwards is put off."""
         error: MepassaError | None = None
         try:
             home = self._homes.recipient(contact.home)
-            fetched = await home.fetch_account(contact.account, token_for(contact))
+            fetched = await home.fetch_account(contact.account, token_for(contact), devices=devices)
             await self._commit(
                 lambda tx: delivery.start_sessions(tx, contact.account, fetched, self._clock.now_ms(), self._rng)
             )

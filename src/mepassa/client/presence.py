@@ -17,7 +17,8 @@ from mepassa.model.status import ChatState
 from mepassa.ports.clock import Clock
 from mepassa.ports.db import Db
 from mepassa.ports.stores import OwnAccount, Tx
-from mepassa.protocol.devices import listed_devices
+from mepassa.protocol.contacts import own_presence_key
+from mepassa.protocol.devices import counterpart, ourselves, recipients, remote_device
 from mepassa.transports.libp2p import ListenFacts, PresenceClient
 
 log = logging.getLogger("mepassa.presence")
@@ -33,8 +34,8 @@ DAY_MS = 86_400_000
 class PresenceService:
     """`run` publishes until cancelled; `wake` after addresses, contacts or switches changed.
 
-    Nothing is said while nobody could use it: no accepted contact whose chat allows direct paths, or direct paths are
-    switched off here.
+    Nothing is said while nobody could use it: no accepted contact whose chat allows direct paths and no other device of
+    ours, or direct paths are switched off here.
     """
 
     def __init__(
@@ -100,12 +101,13 @@ class PresenceService:
         """
 
         def read(tx: Tx) -> tuple[PresencePublicKey, IdentityKey] | None:
-            contact = tx.contact(peer.account)
-            devices = listed_devices(contact) if contact is not None else None
-            entry = devices.entry(peer.device) if devices is not None else None
-            if contact is None or contact.presence_key is None or entry is None:
+            contact, own = counterpart(tx, peer.account), tx.own()
+            remote = remote_device(contact, peer.device) if contact is not None else None
+            if contact is None or remote is None:
                 return None
-            return contact.presence_key, entry.identity_key
+            is_own = contact.account == own.address.account
+            presence_key = own_presence_key(own) if is_own else contact.presence_key
+            return None if presence_key is None else (presence_key, remote.identity_key)
 
         known = await self._db.run(read)
         if known is None or not self._client.bootstrap:
@@ -116,4 +118,4 @@ class PresenceService:
 
 def _own_and_wanted(tx: Tx) -> tuple[OwnAccount, bool]:
     wanted = any(contact.state is ChatState.ACCEPTED and contact.allows_direct for contact in tx.contacts())
-    return tx.own(), wanted
+    return tx.own(), wanted or bool(recipients(tx, ourselves(tx)))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mepassa.client.outbox import Outbox
-from mepassa.model.errors import DiskFullError, MepassaError
+from mepassa.model.errors import DeviceListForkError, DeviceListStaleError, DiskFullError, MepassaError
 from mepassa.model.ids import AccountId, Timestamp
 from mepassa.ports.clock import Clock
 from mepassa.ports.db import Db
@@ -15,7 +15,9 @@ from mepassa.ports.rng import Rng
 from mepassa.ports.stores import PrekeyKind, Tx
 from mepassa.protocol.account import DAY_MS
 from mepassa.protocol.delivery import expire_due, renew_due
+from mepassa.protocol.devices import alarm_fork, ourselves
 from mepassa.protocol.healing import ask_again
+from mepassa.protocol.own_devices import LIST_UNTOLD, list_told
 from mepassa.protocol.own_prekeys import pending_upload, refill, stock_up, uploaded
 from mepassa.protocol.prekeys import REFILL_BELOW
 from mepassa.protocol.tokens import drop_confirmed_keys, token_changes, tokens_told
@@ -39,6 +41,7 @@ class _Round:
 
     changed: bool
     accounts: tuple[AccountId, ...]
+    device_list: bool
     tokens: bool
     prekeys: bool
     next_s: float
@@ -97,6 +100,8 @@ class Upkeep:
             self._on_change()
         self._outbox.wake(*done.accounts)
         if self._home is not None:
+            if done.device_list:
+                await self._tell_list(self._home)
             if done.tokens:
                 await self._tell_tokens(self._home)
             if done.prekeys:
@@ -122,10 +127,23 @@ class Upkeep:
         return _Round(
             changed=before != tx.event_span(),
             accounts=tx.outbox_accounts(),
+            device_list=tx.setting(LIST_UNTOLD) is not None,
             tokens=bool(token_changes(tx, now_ms)),
             prekeys=pending_upload(tx) is not None,
             next_s=min((max(1.0, (row.next_ask_ms - now_ms) / 1000) for row in asks), default=EVERY_S),
         )
+
+    async def _tell_list(self, home: OwnHome) -> None:
+        """Our newest list, signed here: only once the home has it a new device is let in."""
+        told = await self._db.run(lambda tx: tx.own().device_list)
+        try:
+            await home.put_device_list(told)
+        except DeviceListStaleError:
+            log.warning("upkeep.list_stale")  # signed elsewhere meanwhile; that list comes by way of our other devices
+        except DeviceListForkError:
+            await self._db.run(lambda tx: alarm_fork(tx, ourselves(tx)))
+            self._on_change()
+        await self._db.run(lambda tx: list_told(tx, told))
 
     async def tell_tokens(self) -> bool:
         """Tell the home at once of new and ended tokens; False when it is away (it is told at the next log-in)."""

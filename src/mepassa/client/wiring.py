@@ -231,6 +231,7 @@ def tie(
     rooms.home_service.on_document = presence.learn_bootstrap
     ground.identity.on_unlisted = rooms.inbox.lists.unlisted_hello
     rooms.contacts.also(presence.wake)
+    rooms.contacts.also(lambda: rooms.paths.forget_devices(ground.identity.ended))
     rooms.contacts.also(
         lambda: rooms.paths.close_strangers(lambda device: ground.identity.peer_key(device) is not None)
     )

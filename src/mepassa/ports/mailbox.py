@@ -66,8 +66,13 @@ class RecipientHome(Protocol):
 
     async def signal(self, to: Address, sealed: SealedEnvelope, token: bytes) -> SignalOutcome: ...
 
-    async def fetch_account(self, account: AccountId, token: bytes | None, *, prekeys: bool = True) -> FetchedAccount:
-        """Device list and, with `prekeys`, one bundle a device (spends one-time prekeys). Raises `TokenRefusedError`."""
+    async def fetch_account(
+        self, account: AccountId, token: bytes | None, *, prekeys: bool = True, devices: tuple[int, ...] = ()
+    ) -> FetchedAccount:
+        """Device list and, with `prekeys`, one bundle a device: of those `devices`, or of all where none is named.
+
+        A bundle spends one-time prekeys. Raises `TokenRefusedError`.
+        """
         ...
 
 

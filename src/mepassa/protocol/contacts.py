@@ -259,6 +259,14 @@ def new_keys(tx: Tx, now_ms: Timestamp, rng: Rng) -> None:
     tell_keys(tx, now_ms, rng)
 
 
+def tell_list(tx: Tx, now_ms: Timestamp, rng: Rng) -> None:
+    """A content that says nothing, but names our newest list as every content does: whoever has it not fetches it, and
+    writes to all our devices from then on."""
+    for other in tx.contacts():
+        if other.state is ChatState.ACCEPTED:
+            address(tx, other, make_content(tx, other, Draft(Hello(), MessageId(rng.token(16))), now_ms), now_ms, rng)
+
+
 def tell_keys(tx: Tx, now_ms: Timestamp, rng: Rng) -> None:
     for other in tx.contacts():
         if other.state is ChatState.ACCEPTED:

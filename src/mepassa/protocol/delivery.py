@@ -174,17 +174,19 @@ class Ready:
 
     contact: Contact
     rows: tuple[OutboxRow, ...]
-    lacks_session: bool
-    """Rows are due that need a prekey bundle first."""
+    lacking: tuple[int, ...]
+    """Devices for which rows are due that need a prekey bundle first."""
     next_try_ms: Timestamp | None
     """When the next row is due that is not now."""
-    copies: AccountId | None = None
-    """Our own account, when something waits for our other devices as well."""
+
+    @property
+    def lacks_session(self) -> bool:
+        return bool(self.lacking)
 
 
 def prepare(tx: Tx, account: AccountId, now_ms: Timestamp, rng: Rng) -> Ready | None:
     """Seal what is due; None when nothing may be sent to this account."""
-    contact, own = counterpart(tx, account), tx.own().address.account
+    contact = counterpart(tx, account)
     if contact is None or contact.state not in {ChatState.REQUESTED, ChatState.ACCEPTED}:
         return None
     rows = seal_due(tx, contact, now_ms, rng)
@@ -193,10 +195,15 @@ def prepare(tx: Tx, account: AccountId, now_ms: Timestamp, rng: Rng) -> Ready | 
     return Ready(
         contact,
         tuple(row for row in due if row.envelope is not None),
-        any(row.envelope is None for row in due),
+        tuple(sorted({row.to.device for row in due if row.envelope is None})),
         min(later, default=None),
-        own if account != own and tx.has_outbox(own) else None,
     )
+
+
+def copies_wait(tx: Tx) -> AccountId | None:
+    """Our own account, when something waits for our other devices."""
+    own = tx.own().address.account
+    return own if tx.has_outbox(own) else None
 
 
 def start_sessions(tx: Tx, account: AccountId, fetched: FetchedAccount, now_ms: Timestamp, rng: Rng) -> None:

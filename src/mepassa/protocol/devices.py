@@ -72,13 +72,10 @@ def remote_device(contact: Contact, device: int) -> RemoteDevice | None:
     return RemoteDevice(Address(contact.account, device), entry.identity_key) if entry is not None else None
 
 
-def reachable_devices(contact: Contact | None) -> tuple[RemoteDevice, ...]:
-    """Those with whom paths are opened: listed, and of a contact whom the person has accepted."""
-    if contact is None or contact.state is not ChatState.ACCEPTED:
-        return ()
-    devices = listed_devices(contact)
-    entries = devices.devices if devices is not None else ()
-    return tuple(RemoteDevice(Address(contact.account, entry.device), entry.identity_key) for entry in entries)
+def reachable_devices(tx: Tx, contact: Contact | None) -> tuple[RemoteDevice, ...]:
+    """Those with whom paths are opened: listed, and of a contact whom the person has accepted, or ours."""
+    accepted = contact is not None and contact.state is ChatState.ACCEPTED
+    return recipients(tx, contact) if contact is not None and accepted else ()
 
 
 def learn_list(tx: Tx, contact: Contact, offered: SignedDeviceList) -> Contact:

@@ -58,7 +58,9 @@ def make_content(tx: Tx, contact: Contact, draft: Draft, now_ms: Timestamp) -> C
 def kind_of(contact: Contact, body: Body) -> OutboxKind:
     if contact.state is ChatState.REQUESTED and contact.profile_key is None:
         return OutboxKind.REQUEST
-    return OutboxKind.TEXT if isinstance(body, Text | Hello) else OutboxKind.CONTROL
+    # A hello asks somebody for a contact as a text does; to a contact it only names our newest list.
+    from_person = isinstance(body, Text) or (isinstance(body, Hello) and contact.state is ChatState.REQUESTED)
+    return OutboxKind.TEXT if from_person else OutboxKind.CONTROL
 
 
 def address(

@@ -24,7 +24,7 @@ from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import OwnAccount, Tx
 from mepassa.protocol.account import LAST_DEVICE, MAX_REGISTRATION_ID, check_no_account
-from mepassa.protocol.contacts import new_keys
+from mepassa.protocol.contacts import new_keys, tell_list
 from mepassa.protocol.copies import tell_account, tell_new_device
 from mepassa.protocol.device_changes import follow_list
 from mepassa.protocol.sealing import issue_device_certificate
@@ -64,7 +64,7 @@ def add_device(
     tx: Tx, root: RootKey, identity_key: IdentityKey, registration_id: int, now_ms: Timestamp, rng: Rng
 ) -> Linked:
     """On the primary: list a new device under a number that no device has had. Our home is to be told (`LIST_UNTOLD`);
-    the other devices are, and the new one of all contacts, as soon as it has prekeys there.
+    contacts are, the other devices are, and the new one of all contacts, as soon as it has prekeys there.
 
     Raises `ConflictError` when the account has as many devices as it may, or this one already; `SignatureError` for
     another account's root key.
@@ -79,6 +79,7 @@ def add_device(
     if number > LAST_DEVICE:
         raise ConflictError("This account has had as many devices as there are numbers for.")
     own = _sign_next(tx, root, (*before.devices, DeviceEntry(number, identity_key, registration_id)), now_ms)
+    tell_list(tx, now_ms, rng)
     tell_account(tx, now_ms, rng)
     tell_new_device(tx, number, now_ms, rng)
     return Linked(
@@ -106,6 +107,12 @@ def remove_device(tx: Tx, root: RootKey, number: int, now_ms: Timestamp, rng: Rn
         raise NotFoundError("The account has no such device.")
     _sign_next(tx, root, tuple(entry for entry in before.devices if entry.device != number), now_ms)
     new_keys(tx, now_ms, rng)
+
+
+def list_told(tx: Tx, told: SignedDeviceList) -> None:
+    """Our home has answered about that list; a newer one, signed meanwhile, is still to be told."""
+    if tx.own().device_list == told:
+        tx.put_setting(LIST_UNTOLD, None)
 
 
 def become_linked(tx: Tx, device: NewDevice, linked: Linked) -> OwnAccount:

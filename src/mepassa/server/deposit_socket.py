@@ -173,7 +173,9 @@ class DepositSocket:
         elif not record.prekeys:
             self._outbox.put(Account(record.request, target.entry.device_list))
         else:
-            handed = await services.prekeys.hand_out(target.entry, one_time=target.grant is not Grant.WORK)
+            handed = await services.prekeys.hand_out(
+                target.entry, record.devices, one_time=target.grant is not Grant.WORK
+            )
             services.counters.prekeys_fetched += len(handed.bundles)
             self._outbox.put(Account(record.request, target.entry.device_list, handed.bundles))
             for mailbox, left in handed.left:

@@ -14,7 +14,7 @@ import msgspec
 from mepassa.model.card import Token
 from mepassa.model.device_list import SignedDeviceList
 from mepassa.model.envelope import MAX_ENVELOPE_BYTES
-from mepassa.model.ids import AccountId, Address, EnvelopeId, RunId, Timestamp
+from mepassa.model.ids import AccountId, Address, DeviceId, EnvelopeId, RunId, Timestamp
 from mepassa.model.keys import RootPublicKey
 from mepassa.model.prekeys import PrekeyBundle, PrekeyUpload, Signature
 from mepassa.model.secret import silent
@@ -311,11 +311,14 @@ class Signalled(msgspec.Struct, frozen=True, array_like=True, tag=33):
 
 
 class FetchAccount(msgspec.Struct, frozen=True, array_like=True, tag=34):
+    """`devices`: whose bundles are wanted (none named: all), so that the others' one-time prekeys are not spent."""
+
     request: RequestNumber
     account: AccountId
     token: Token | None = None
     prekeys: bool = True
     work: WorkSolution | None = None
+    devices: Annotated[tuple[DeviceId, ...], msgspec.Meta(max_length=16)] = ()
 
     __repr__ = silent
 

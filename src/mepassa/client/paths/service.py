@@ -6,7 +6,7 @@ Nothing here chooses a route; `actions` does what the machines say.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 
 from mepassa.client.courier import Homes, OutboxItem
 from mepassa.client.courier import Report as OutcomeReport
@@ -27,7 +27,7 @@ from mepassa.ports.db import Db
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import EventKind, OutboxKind, Tx
 from mepassa.ports.transport import Link
-from mepassa.protocol.devices import reachable_devices
+from mepassa.protocol.devices import counterpart, reachable_devices
 from mepassa.routing import (
     Action,
     AddressesLearnt,
@@ -136,7 +136,7 @@ class PathService:
             return self._peers[address]
 
         def read(tx: Tx) -> tuple[Policy, tuple[str, ...]]:
-            contact = tx.contact(address.account)
+            contact = counterpart(tx, address.account)
             return (contact.policy if contact else Policy.AUTO), tx.known_addresses(address)
 
         policy, known = await self._db.run(read)
@@ -161,13 +161,21 @@ class PathService:
     def forget(self, account: AccountId) -> None:
         """Blocked: nothing of ours goes there any more, neither envelopes nor attempts to meet, and no link stays open
         by which they would see that we are here, and where."""
-        for address in [address for address in self._peers if address.account == account]:
-            peer = self._peers.pop(address)
-            peer.forget()
-            for meeting in peer.all_meetings():
-                self._spawn(meeting.end())
+        self.forget_devices({address for address in self._peers if address.account == account})
         for path in self.live.all():
             if path.link.peer.account == account:
+                self._spawn(path.link.close())
+
+    def forget_devices(self, devices: Collection[Address]) -> None:
+        """Nothing goes to these any more, and what is open with them is closed."""
+        for address in devices:
+            peer = self._peers.pop(address, None)
+            if peer is not None:
+                peer.forget()
+                for meeting in peer.all_meetings():
+                    self._spawn(meeting.end())
+        for path in self.live.all():
+            if path.link.peer in devices:
                 self._spawn(path.link.close())
 
     def close_strangers(self, is_known: Callable[[Address], bool]) -> None:
@@ -201,7 +209,7 @@ class PathService:
     async def chat_shown(self, account: AccountId) -> None:
         """A face reads this chat: whoever opens a chat is about to write."""
 
-        for device in await self._db.run(lambda tx: reachable_devices(tx.contact(account))):
+        for device in await self._db.run(lambda tx: reachable_devices(tx, tx.contact(account))):
             (await self._peer(device.address)).show()
 
     def heard(self, device: Address) -> None:
@@ -238,7 +246,7 @@ class PathService:
     async def link_opened(self, link: Link) -> None:
         """Raises `PathRefusedError` for a kind that the chat or this node does not take now, and for whoever was blocked
         while the hellos were said."""
-        contact = await self._db.run(lambda tx: tx.contact(link.peer.account))
+        contact = await self._db.run(lambda tx: counterpart(tx, link.peer.account))
         peer = await self._peer(link.peer)
         if contact is None or contact.state is not ChatState.ACCEPTED or not peer.machine.accepts(link.facts.kind):
             raise PathRefusedError
@@ -269,8 +277,12 @@ class PathService:
                 await self._tell_path(path.link.peer.account)
 
     async def _tell_path(self, account: AccountId) -> None:
+        def work(tx: Tx) -> None:
+            if account != tx.own().address.account:  # no chat is with ourselves
+                tx.append_event(EventKind.PATH, chat=account)
+
         with contextlib.suppress(DiskFullError):  # a full disk must not cost a path
-            await self._db.run(lambda tx: tx.append_event(EventKind.PATH, chat=account))
+            await self._db.run(work)
         self._on_change()
 
     # --- what actions need -------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from mepassa.ports.mailbox import HomeAddress, SignalOutcome
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Tx
 from mepassa.protocol import signalling
+from mepassa.protocol.devices import counterpart
 from mepassa.routing import SignalResult
 
 SIGNALS_A_MINUTE = 12
@@ -67,7 +68,7 @@ class SignalPost:
 
         def seal(tx: Tx) -> tuple[SealedEnvelope, bytes, HomeAddress]:
             sealed, token = signalling.seal_signal(tx, to, signal, self.clock.now_ms(), self.rng)
-            contact = tx.contact(to.account)
+            contact = counterpart(tx, to.account)
             if contact is None:
                 raise HomeUnreachableError
             return sealed, token, contact.home

@@ -87,15 +87,17 @@ class Prekeys:
         except _TooManyError:
             return Refusal.LIMIT
 
-    async def hand_out(self, entry: AccountEntry, *, one_time: bool) -> HandedOut:
-        """One bundle a device; with `one_time` each spends one key of each kind, gone for good once this returns.
+    async def hand_out(self, entry: AccountEntry, devices: tuple[int, ...], *, one_time: bool) -> HandedOut:
+        """One bundle a device, of these or (none named) of all; with `one_time` each spends one key of each kind, gone for good once this returns.
 
         A device without a signed prekey (never uploaded, or dropped after a roll-back) has no bundle.
         """
 
+        wanted = [row for row in entry.devices if not devices or row.device in devices]
+
         def work(tx: Tx) -> HandedOut:
-            bundles = [bundle for row in entry.devices if (bundle := _bundle(tx, row, one_time)) is not None]
-            left = tuple((row.mailbox, count_prekeys(tx, row.mailbox)) for row in entry.devices) if one_time else ()
+            bundles = [bundle for row in wanted if (bundle := _bundle(tx, row, one_time)) is not None]
+            left = tuple((row.mailbox, count_prekeys(tx, row.mailbox)) for row in wanted) if one_time else ()
             return HandedOut(tuple(bundles), left)
 
         return await self._db.run(work)

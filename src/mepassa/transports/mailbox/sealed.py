@@ -97,12 +97,16 @@ class SealedHome:
             case _:
                 raise MalformedError("The server answered something else.")
 
-    async def fetch_account(self, account: AccountId, token: bytes | None, *, prekeys: bool = True) -> FetchedAccount:
+    async def fetch_account(
+        self, account: AccountId, token: bytes | None, *, prekeys: bool = True, devices: tuple[int, ...] = ()
+    ) -> FetchedAccount:
         connection = await self._connected()
         solution = None
         if token is None:
             solution = await self._work(connection, WorkPurpose.FETCH, work_subject(account.raw))
-        answer = await self._ask(connection, lambda number: FetchAccount(number, account, token, prekeys, solution))
+        answer = await self._ask(
+            connection, lambda number: FetchAccount(number, account, token, prekeys, solution, devices)
+        )
         match answer:
             case Account():
                 return FetchedAccount(answer.device_list, answer.bundles)
