@@ -6,6 +6,7 @@ One way, turn by turn, a new session, a record on disk, sealing, long gaps, grou
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from bench import crypto_groups, crypto_worst, libsignal_node
 from bench.crypto_people import NOW_MS, RNG, Device, acquainted
@@ -107,4 +108,4 @@ def _jumps() -> Iterator[Figure]:
             lost += 1
         late = ana.encrypt(bruno)
         lost += 1
-        yield Figure(figure=name, value=1000 / _rate(lambda late=late: bruno.open(ana, late), 5), unit="ms")  # type: ignore[misc]
+        yield Figure(figure=name, value=1000 / _rate(partial(bruno.open, ana, late), 5), unit="ms")

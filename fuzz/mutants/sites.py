@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 OPPOSITES: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt,
@@ -182,7 +183,7 @@ def _negate(statement: ast.If | ast.While) -> None:
     statement.test = _not(statement.test)
 
 
-def _setter(items: list, place: int, new: ast.AST) -> Callable[[], None]:  # type: ignore[type-arg]
+def _setter(items: list[Any], place: int, new: ast.AST) -> Callable[[], None]:
     return lambda: items.__setitem__(place, new)
 
 

@@ -182,7 +182,7 @@ async def test_an_init_that_was_killed_can_be_done_again(tmp_path: Path, home: H
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "mepassa", *init_of(folder, home.url), stdout=asyncio.subprocess.DEVNULL
     )
-    while not (folder / "database-key").exists() and process.returncode is None:  # noqa: ASYNC110
+    while not (folder / "database-key").exists() and process.returncode is None:
         await asyncio.sleep(0.001)
     process.kill()
     await process.wait()

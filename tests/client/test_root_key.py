@@ -47,7 +47,7 @@ async def old_database(folder: Path, key: SecretBytes) -> SqlDb:
 
     def work(tx: Tx) -> None:
         create_account(tx, root=ROOT, home=HOME, name="ana", now_ms=NOW, rng=SeededRng(1))
-        tx._do("UPDATE own SET root_seed = ?", ROOT.seed.expose())  # type: ignore[attr-defined]
+        tx._do("UPDATE own SET root_seed = ?", ROOT.seed.expose())  # type: ignore[attr-defined]  # the port has no such door
 
     await db.run(work)
     return db
@@ -59,7 +59,7 @@ async def test_an_older_database_gives_its_root_key_to_a_file_and_keeps_nothing_
 ) -> None:
     keyring, passphrase = MemoryKeyring(), SecretBytes(b"correta cavalo")
     offered = {KeyPlace.PASSPHRASE: {"passphrase": passphrase}, KeyPlace.KEYRING: {"keyring": keyring}}
-    key = make_key(tmp_path, SeededRng(2), **offered.get(place, {}))  # type: ignore[arg-type]
+    key = make_key(tmp_path, SeededRng(2), **offered.get(place, {}))  # type: ignore[arg-type]  # each by its own name
     db = await old_database(tmp_path, key)
     before = await db.run(lambda tx: tx.own())
     assert ROOT.seed.expose() in pages(tmp_path, key), "the test can see it"

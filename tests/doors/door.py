@@ -65,12 +65,14 @@ def door(
 ) -> Door:
     """`fed`: the functions that one input goes through, the first gives the name; it is called with the bytes alone
     unless `feed` says how, or `make` prepares both feed and seeds. Fewer `inputs` where one takes a millisecond."""
-    first = fed[0]
-    if make is None:
-        read = feed or first
+    read = feed or fed[0]
+
+    def alike(_folder: Path) -> Fed:
         assert callable(read)
-        make = lambda _folder: (read, seeds)  # noqa: E731 - it closes over what was just found
-    return Door(tuple(name if isinstance(name, str) else name_of(name) for name in fed), make, errors, inputs)
+        return read, seeds
+
+    names = tuple(name if isinstance(name, str) else name_of(name) for name in fed)
+    return Door(names, make or alike, errors, inputs)
 
 
 def name_of(function: Callable[..., object]) -> str:

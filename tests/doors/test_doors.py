@@ -6,7 +6,7 @@ from random import Random
 import pytest
 
 from mepassa.model.errors import MalformedError
-from tests.doors.door import Door, door, what_came
+from tests.doors.door import Door, Feed, door, what_came
 from tests.doors.every import DOORS
 
 
@@ -37,7 +37,18 @@ def test_a_planted_mistake_is_told_with_the_input_that_shows_it(tmp_path: Path) 
         what_came(planted.feed(Random(1), tmp_path))
 
 
-def test_a_door_that_only_refuses_or_only_takes_is_no_test() -> None:
-    for feed in (lambda data: data, bytes.fromhex):
-        never = door("planted", feed=feed, seeds=[b"x"], errors=(ValueError, TypeError))  # type: ignore[arg-type]
-        assert len(what_came(never.feed(Random(1), Path()))) == 1
+def refuses(data: bytes) -> None:
+    raise MalformedError
+
+
+@pytest.mark.parametrize("feed", [refuses, bytes])
+def test_a_door_that_only_refuses_or_only_takes_is_no_test(feed: Feed, tmp_path: Path) -> None:
+    onesided = door("planted", feed=feed, seeds=[b"x"], errors=(MalformedError,))
+    with pytest.raises(AssertionError, match="both kinds"):
+        test_only_values_and_documented_errors_come_of_it(onesided, 1, tmp_path)
+
+
+def test_an_error_that_never_comes_is_none_to_document(tmp_path: Path) -> None:
+    generous = door("planted", feed=lambda data: data.decode(), seeds=[b"x"], errors=(UnicodeDecodeError, KeyError))
+    with pytest.raises(AssertionError, match=r"never seen: .'KeyError'"):
+        test_only_values_and_documented_errors_come_of_it(generous, 1, tmp_path)

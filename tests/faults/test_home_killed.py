@@ -49,7 +49,7 @@ async def test_a_home_killed_under_load_delivers_every_id_that_it_acknowledged(
         work = [envelopes_for(n, 2_000, SIZE_BYTES) for n in range(SENDERS)]
         loading = asyncio.create_task(load(senders, work, IN_FLIGHT))
         enough = dice.randint(200, 6_000)
-        while sum(len(sender.acknowledged) for sender in senders) < enough and not loading.done():  # noqa: ASYNC110
+        while sum(len(sender.acknowledged) for sender in senders) < enough and not loading.done():
             await asyncio.sleep(0)
         home.kill()
         await loading

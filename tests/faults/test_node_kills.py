@@ -46,7 +46,7 @@ class Writer:
         """Between the process's first breath and its ready line."""
         before = self.node.program.pid
         starting = asyncio.create_task(self.node.start(connected=False))
-        while self.node.program.pid == before and not starting.done():  # noqa: ASYNC110 - until there is somebody to kill
+        while self.node.program.pid == before and not starting.done():
             await asyncio.sleep(0.001)
         await asyncio.sleep(self.dice.uniform(0.0, 4.0))
         await self.node.kill()

@@ -52,7 +52,7 @@ def meet(ana: LabNode, beto: LabNode, kind: str) -> None:
     """A first text, and then until both see the path that it made."""
     routes_of(ana, beto, f"the first, towards {kind}")
     for here, there in ((ana, beto), (beto, ana)):
-        until(f"a {kind} path", lambda here=here, there=there: here.path_to(there) == kind)  # type: ignore[misc]
+        until(f"a {kind} path", lambda: here.path_to(there) == kind)
 
 
 @behind(CONES)

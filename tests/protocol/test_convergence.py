@@ -59,7 +59,7 @@ class Side:
         self.known_run = phone.db.run_now(run_counter)
         if not self.shelf:
             kinds = (PrekeyKind.ONE_TIME, PrekeyKind.KYBER_ONE_TIME, PrekeyKind.SIGNED)
-            self.shelf = {kind: list(phone.db.run_now(lambda tx, kind=kind: tx.prekeys(kind))) for kind in kinds}  # type: ignore[misc]
+            self.shelf = {kind: list(phone.db.run_now(lambda tx: tx.prekeys(kind))) for kind in kinds}
 
     def bundle(self) -> FetchedAccount:
         """What its home hands out: from the shelf, each one-time key once, whatever the phone has become meanwhile."""
@@ -204,7 +204,7 @@ class PowerCut(MepassaError):
 def waiting_texts(side: Side) -> set[MessageId]:
     """Texts that stand in this outbox."""
     kept = [row.message_id for row in side.phone.outbox() if row.message_id is not None]
-    rows = [side.phone.db.run_now(lambda tx, known=known: tx.message(known)) for known in kept]  # type: ignore[misc]
+    rows = [side.phone.db.run_now(lambda tx: tx.message(known)) for known in kept]
     return {row.id for row in rows if row is not None and row.kind is MessageKind.TEXT}
 
 
@@ -230,7 +230,7 @@ def test_after_any_storm_two_round_trips_heal_everything(seed: int, ana: Phone, 
         ana.clock.advance(1800)
         for side in storm.sides:
             phone = side.phone
-            phone.db.run_now(lambda tx, phone=phone: healing.ask_again(tx, phone.now, phone.rng))  # type: ignore[misc]
+            phone.db.run_now(lambda tx: healing.ask_again(tx, phone.now, phone.rng))
         carried += storm.round_trip()
     print(f"seed {seed}: {storm.restores} restored, {unopened} unopened, {rows} waited, {carried} envelopes to silence")
     # Each envelope that would not open is asked for and answered at most three times; each content has one receipt.

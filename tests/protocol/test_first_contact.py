@@ -225,9 +225,9 @@ def forge(
     monkeypatch.setattr(outbound, "introduction", lambda own, contact: change(real(own, contact)))
     ana.write(beto, "confia")
     (envelope,) = ana.post(beto)
-    prekeys = [beto.db.run_now(lambda tx, kind=kind: tx.prekeys(kind)) for kind in PrekeyKind]  # type: ignore[misc]
+    prekeys = [beto.db.run_now(lambda tx: tx.prekeys(kind)) for kind in PrekeyKind]
     fate = beto.take(envelope).fate
-    after = [beto.db.run_now(lambda tx, kind=kind: tx.prekeys(kind)) for kind in PrekeyKind]  # type: ignore[misc]
+    after = [beto.db.run_now(lambda tx: tx.prekeys(kind)) for kind in PrekeyKind]
     assert after == prekeys, "a refused stranger uses up no prekey"
     assert beto.db.run_now(lambda tx: (tx.contacts(), tx.sessions(), tx.outbox())) == ((), (), ())
     return fate
@@ -252,15 +252,29 @@ def test_a_stranger_with_anothers_card_and_list_is_dropped(
     ana: Phone, beto: Phone, caio: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = Card(caio.home.url, caio.home.key, caio.own.root_key, "Caio")
-    change = lambda said: Introduction(card, caio.own.device_list, said.profile_key, said.invite_token)  # noqa: E731
-    assert forge(ana, beto, monkeypatch, change) is Fate.DROPPED
+    assert (
+        forge(
+            ana,
+            beto,
+            monkeypatch,
+            lambda said: Introduction(card, caio.own.device_list, said.profile_key, said.invite_token),
+        )
+        is Fate.DROPPED
+    )
 
 
 def test_a_stranger_whose_list_is_anothers_is_dropped(
     ana: Phone, beto: Phone, caio: Phone, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    change = lambda said: Introduction(said.card, caio.own.device_list, said.profile_key, said.invite_token)  # noqa: E731
-    assert forge(ana, beto, monkeypatch, change) is Fate.DROPPED
+    assert (
+        forge(
+            ana,
+            beto,
+            monkeypatch,
+            lambda said: Introduction(said.card, caio.own.device_list, said.profile_key, said.invite_token),
+        )
+        is Fate.DROPPED
+    )
 
 
 def test_a_stranger_whose_card_names_another_home_than_the_list_is_dropped(
@@ -319,7 +333,7 @@ def test_an_introduction_reaches_a_device_that_had_forgotten_us(ana: Phone, beto
     beto.accept(ana)
     assert len(beto.post(ana)) >= 1, "and lost on the way"
     for renewal in beto.db.run_now(lambda tx: tx.renewals()):
-        beto.db.run_now(lambda tx, renewal=renewal: tx.delete_renewal(renewal.account, renewal.message_id))  # type: ignore[misc]
+        beto.db.run_now(lambda tx: tx.delete_renewal(renewal.account, renewal.message_id))
     ana.write(beto, "dois")
     settle(ana, beto)
     assert ana.contact(beto).state is ChatState.ACCEPTED

@@ -373,9 +373,7 @@ def test_a_refused_message_leaves_the_record_as_it_was(three: Three) -> None:
         tampered[place] ^= 1 << place % 8
         with pytest.raises(DecryptionError):
             three.beto.db.run_now(
-                lambda tx, raw=bytes(tampered): sender_keys.open_from_group(  # type: ignore[misc]
-                    tx, three.ana.address, raw, three.beto.now
-                )
+                lambda tx: sender_keys.open_from_group(tx, three.ana.address, bytes(tampered), three.beto.now)
             )
     assert kept(three.beto, three.ana) == saved
     assert hear(three.beto, envelope, three.ana) == b"text"

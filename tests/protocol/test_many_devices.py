@@ -144,7 +144,7 @@ def test_each_device_gets_its_receipts_though_one_has_no_session_yet(ana: Phone,
         assert envelope is not None
         ana.take(envelope)
     assert sorted(destinations(ana)) == [1, 2]
-    told = {row.to.device: len(decode_content(row.content).body.entries) for row in ana.outbox()}  # type: ignore[union-attr]
+    told = {row.to.device: len(decode_content(row.content).body.entries) for row in ana.outbox()}  # type: ignore[union-attr]  # all of these are receipts
     assert told == {1: 1, 2: 3}, "the hello that named the new list, and both texts"
 
 

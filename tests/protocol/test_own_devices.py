@@ -107,7 +107,7 @@ def test_a_device_that_is_not_what_the_list_says_does_not_begin(ana: Phone, caio
         replace(linked, address=Address(caio.account, 2)),
     ):
         with pytest.raises(SignatureError):
-            db.run_now(lambda tx, wrong=wrong: own_devices.become_linked(tx, device, wrong))  # type: ignore[misc]
+            db.run_now(lambda tx: own_devices.become_linked(tx, device, wrong))
     with pytest.raises(SignatureError):
         db.run_now(lambda tx: own_devices.become_linked(tx, own_devices.new_device(ana.rng), linked))
     db.run_now(lambda tx: own_devices.become_linked(tx, device, linked))
@@ -205,7 +205,7 @@ def test_a_copy_is_receipted_to_its_writer_alone_so_that_the_session_heals(
     street.phones[third.address] = third
     street.settle()
     for phone, other in ((ana, ana2), (ana2, ana), (ana, third), (third, ana)):
-        record = phone.db.run_now(lambda tx, other=other: load_session(tx, other.address))  # type: ignore[misc]
+        record = phone.db.run_now(lambda tx: load_session(tx, other.address))
         assert record.current is not None
         assert record.current.pending is None, "answered"
     street.lost.add(beto.address)

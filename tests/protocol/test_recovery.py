@@ -84,7 +84,7 @@ def test_what_the_new_device_signs_is_accepted_and_what_the_old_one_signs_is_not
         (attempts.opened[0], new, SenderVerdict.VALID),
         (ana.db, ana.own, SenderVerdict.UNLISTED_DEVICE),
     ):
-        certificate = db.run_now(lambda tx, own=own: sender_certificate(tx, own, ana.now))  # type: ignore[misc]
+        certificate = db.run_now(lambda tx: sender_certificate(tx, own, ana.now))
         me = local_identity(own)
         sealed = seal(me, certificate, ana.own.identity_key, MessageType.SIGNAL, b"text", rng=SeededRng(1))
         unsealed = open_sealed(local_identity(ana.own), sealed)

@@ -124,7 +124,7 @@ def test_no_more_goes_along_than_a_stranger_may_leave(
         ana.write(beto, f"m{number}")
     learn(ana, beto, recovered(beto).own.device_list)
     texts = [decode_content(row.content).body for row in ana.outbox()]
-    assert [text.text for text in texts] == [f"m{n}" for n in range(5, MAX_TAKEN_ALONG + 5)]  # type: ignore[union-attr]
+    assert [text.text for text in texts] == [f"m{n}" for n in range(5, MAX_TAKEN_ALONG + 5)]  # type: ignore[union-attr]  # all of these are texts
 
 
 def test_whoever_is_back_and_adds_a_contact_is_a_contact_at_once(

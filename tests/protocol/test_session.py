@@ -41,7 +41,7 @@ from tests.crypto.people import DAY_MS, NOW_MS, Person, acquainted
 
 def reshaped(ciphertext: SignalCiphertext, **changes: object) -> SignalCiphertext:
     """A PreKey message with other outer fields."""
-    outer = replace(decode_prekey_signal_message(ciphertext.body), **changes)  # type: ignore[arg-type]
+    outer = replace(decode_prekey_signal_message(ciphertext.body), **changes)  # type: ignore[arg-type]  # the message's own fields
     return replace(ciphertext, body=encode_prekey_signal_message(outer))
 
 
@@ -85,7 +85,7 @@ def test_a_bundle_that_is_not_signed_or_not_the_listed_device_is_refused() -> No
         swapped = msgspec.structs.replace(getattr(bundle, field), public=getattr(bruno.bundle(), field).public)
         with pytest.raises(SignatureError):
             ana.initiate(bruno.remote, msgspec.structs.replace(bundle, **{field: swapped}))
-    improper = msgspec.structs.replace(bundle.one_time_prekey, public=b"\x05" + bytes(32))  # type: ignore[type-var]
+    improper = msgspec.structs.replace(bundle.one_time_prekey, public=b"\x05" + bytes(32))  # type: ignore[type-var]  # the bundle has one
     with pytest.raises(InvalidKeyError):
         ana.initiate(bruno.remote, msgspec.structs.replace(bundle, one_time_prekey=improper))
     assert ana.record(bruno.remote) == SessionRecord.EMPTY

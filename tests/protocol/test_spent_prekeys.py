@@ -18,7 +18,7 @@ from tests.protocol.phones import STORED, Phone, befriend
 def spent(phone: Phone) -> tuple[int, int]:
     """One-time keys that are gone, of each kind."""
     kinds = (PrekeyKind.ONE_TIME, PrekeyKind.KYBER_ONE_TIME)
-    ec, kyber = (100 - phone.db.run_now(lambda tx, kind=kind: tx.prekey_count(kind)) for kind in kinds)  # type: ignore[misc]
+    ec, kyber = (100 - phone.db.run_now(lambda tx: tx.prekey_count(kind)) for kind in kinds)
     return ec, kyber
 
 

@@ -69,11 +69,7 @@ def test_what_was_compared_must_be_what_is_marked(ana: Phone, beto: Phone, caio:
     befriend(ana, caio)
     for digits in (number(ana, caio).digits, "0" * 60, ""):
         with pytest.raises(ConflictError):
-            ana.db.run_now(
-                lambda tx, digits=digits: verification.verify(  # type: ignore[misc]
-                    tx, contacts.require(tx, beto.account), digits, ana.now
-                )
-            )
+            ana.db.run_now(lambda tx: verification.verify(tx, contacts.require(tx, beto.account), digits, ana.now))
     assert stands(ana, beto) is Verification.NONE
 
 

@@ -3,6 +3,7 @@
 import heapq
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 
 import pytest
@@ -174,15 +175,15 @@ class Node:
                 case Send():
                     self.send(action)
                 case Deposit():
-                    self.net.after(2 * HALF_S, lambda action=action: self.deposit(action))  # type: ignore[misc]
+                    self.net.after(2 * HALF_S, partial(self.deposit, action))
                 case SendSignal():
                     self.signals += 1
-                    self.net.after(GATHER_S + HALF_S, lambda action=action: self.signal(action))  # type: ignore[misc]
+                    self.net.after(GATHER_S + HALF_S, partial(self.signal, action))
                 case AnswerSignal():
                     theirs = self.other.offers[action.offer]
                     answer = AnswerReceived(theirs, self.side(action))
                     if self.net.homes:
-                        self.net.after(GATHER_S + 2 * HALF_S, lambda answer=answer: self.other.feed(answer))  # type: ignore[misc]
+                        self.net.after(GATHER_S + 2 * HALF_S, partial(self.other.feed, answer))
                 case StartIce():
                     self.ice = action
                     self.net.meet()
@@ -191,10 +192,10 @@ class Node:
                     if self.ice is not None and self.ice.attempt == action.attempt:
                         self.ice = None
                 case Dial():
-                    self.net.after(0.25, lambda action=action: self.dial(action))  # type: ignore[misc]
+                    self.net.after(0.25, partial(self.dial, action))
                 case ClosePath():
                     for node in (self, self.other):
-                        self.net.after(0, lambda node=node, path=action.path: node.feed(PathClosed(path)))  # type: ignore[misc]
+                        self.net.after(0, partial(node.feed, PathClosed(action.path)))
                 case LookUpPresence():
                     self.net.after(0.3, lambda: self.feed(PresenceAnswered(())))
                 case _:

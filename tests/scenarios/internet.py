@@ -99,10 +99,10 @@ class VirtualReach:
     async def _meet(self, transport: Any, peer: Address) -> Link:
         """The smaller address is QUIC's client; the other waits for it."""
         if self._own < peer:
-            return await transport.dial(peer, found_by=FoundBy.SIGNAL)  # type: ignore[no-any-return]
-        while not (live := transport.links.live(peer)):  # noqa: ASYNC110 - a LinkSet has no bell
+            return await transport.dial(peer, found_by=FoundBy.SIGNAL)  # type: ignore[no-any-return]  # either of two transports
+        while not (live := transport.links.live(peer)):
             await asyncio.sleep(0.05)
-        return live[-1]  # type: ignore[no-any-return]
+        return live[-1]  # type: ignore[no-any-return]  # as above
 
     def set_direct(self, on: bool, how: How) -> None:
         self._direct.direct = on
@@ -144,7 +144,7 @@ class RoutedPeer(Peer):
             paths.attach(VirtualReach(self.internet, identity, paths, ord(self.name[0])), node.inbox)
             await paths.run()
 
-        node.signal_received = paths.signal_received  # type: ignore[method-assign]
+        node.signal_received = paths.signal_received  # type: ignore[method-assign]  # as `HomeService` does
         life.run(live())
 
     def after_crash(self) -> None:

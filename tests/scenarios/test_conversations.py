@@ -150,7 +150,7 @@ def test_a_link_is_used_twenty_times_and_then_no_more(tmp_path: Path) -> None:
             guest = await house.move_in(f"guest{number}")
             await guest.ask(lambda messenger: messenger.add_contact(link))
             await guest.send(ana, f"convidado {number}")
-            await house.until(lambda guest=guest: bool(ana.inbox(guest)))  # type: ignore[misc]
+            await house.until(lambda: bool(ana.inbox(guest)))
             guest.crash()
             del house.peers[guest.name]
         await house.until(ana.is_known)
@@ -228,7 +228,7 @@ def test_both_restored_from_copies_find_each_other_again(two_friends: Path, tmp_
             assert one.alarms() == ["state_rolled_back"]
             assert MessageKind.UNOPENED not in one.shown(two)
             address = Address(two.account, 1)
-            assert one.look(lambda tx, address=address: tx.resets_since(address, Timestamp(0))) <= 2  # type: ignore[misc]
+            assert one.look(lambda tx: tx.resets_since(address, Timestamp(0))) <= 2
 
     house.run(scenario)
 

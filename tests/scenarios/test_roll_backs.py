@@ -99,7 +99,7 @@ def test_the_highest_counter_that_can_be_said_leaves_room_for_runs(two_friends: 
         await asyncio.sleep(60)
         assert ana.look(run_counter) == 2**52 + 1
         assert house.home is not None
-        house.home.directory.log_in = liar.honest_log_in  # type: ignore[method-assign]
+        house.home.directory.log_in = liar.honest_log_in  # type: ignore[method-assign]  # no attacker any more
         await house.until(lambda: ana.node is not None and ana.node.is_logged_in)
         await asyncio.sleep(RUN_INTERVAL_S + 1)
         assert ana.look(run_counter) > 2**52 + 1, "it went on rising, and was told"

@@ -101,7 +101,7 @@ class HomeWorld:
         return [(int(device), int(counter)) for device, counter in rows]
 
     async def until_empty(self) -> None:
-        while await self.waiting():  # noqa: ASYNC110  # a database tells nobody
+        while await self.waiting():  # a database tells nobody
             await asyncio.sleep(0.001)
 
     def session(self, address: Address) -> Session:
@@ -146,7 +146,7 @@ async def home_world(
 
 async def eventually(condition: Callable[[], bool]) -> None:
     """Let the loop turn until it holds; the test's own time limit is the only clock."""
-    while not condition():  # noqa: ASYNC110  # what is waited for tells nobody
+    while not condition():  # what is waited for tells nobody
         await asyncio.sleep(0.001)
 
 

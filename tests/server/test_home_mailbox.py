@@ -262,7 +262,7 @@ async def test_every_refusal_costs_one_look_into_the_database_whichever_it_is(tm
             looks += 1
             return await run(work)
 
-        world.db.run = counted  # type: ignore[method-assign]
+        world.db.run = counted  # type: ignore[method-assign]  # a spy before the real one
         costs = []
         nobody = Address(AccountId(bytes(16)), 1)
         for to in (bruno.own, nobody, Address(bruno.own.account, 2)):

@@ -9,7 +9,7 @@ from mepassa.testing import LineProcess, LineProcessError
 
 
 def program(code: str, **more: object) -> LineProcess:
-    return LineProcess([sys.executable, "-c", code], **more)  # type: ignore[arg-type]
+    return LineProcess([sys.executable, "-c", code], **more)  # type: ignore[arg-type]  # its own parameters
 
 
 def test_lines_go_in_and_json_comes_out() -> None:

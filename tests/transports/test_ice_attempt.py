@@ -90,7 +90,7 @@ def kinds(attempt: IceAttempt) -> set[CandidateKind]:
 async def heard(path_from: object, path_to: object, data: bytes) -> bytes:
     got: asyncio.Queue[bytes] = asyncio.Queue()
     path_to.read_into(got.put_nowait)  # type: ignore[attr-defined]  # both are IcePaths
-    path_from.send(data)  # type: ignore[attr-defined]
+    path_from.send(data)  # type: ignore[attr-defined]  # as above
     async with asyncio.timeout(5):
         return await got.get()
 

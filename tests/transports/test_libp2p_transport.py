@@ -205,7 +205,7 @@ async def test_a_stranger_who_says_nothing_does_not_take_every_place(guest: Trio
         for stream in streams:
             await stream.close()
         await asyncio.gather(*waiting)
-        while target.transport.unproven:  # noqa: ASYNC110 - a counter tells nobody
+        while target.transport.unproven:
             await asyncio.sleep(0.01)
         await friend.dial(target)
         await silent.stop()

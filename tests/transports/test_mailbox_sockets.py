@@ -89,7 +89,7 @@ async def test_a_home_that_comes_back_finds_its_devices_again(tmp_path: Path) ->
         task = asyncio.create_task(own_home.run())
         await listener.until_log_ins(1)
         assert first.stop() == 0
-    while not listener.log_outs:  # noqa: ASYNC110  # the listener has no word for it
+    while not listener.log_outs:  # the listener has no word for it
         await asyncio.sleep(0.01)
     assert not own_home.logged_in
     with pytest.raises(HomeUnreachableError):

@@ -50,7 +50,7 @@ async def test_it_is_given_up_when_luck_runs_out_and_stops_when_nobody_waits(mon
     ]
     slices.clear()
     task = asyncio.create_task(solve(NONCE, WorkPurpose.FETCH, SUBJECT, 22))
-    while not slices:  # noqa: ASYNC110 - a thread appends to it, which tells nobody
+    while not slices:
         await asyncio.sleep(0)
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):

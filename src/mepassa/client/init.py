@@ -203,7 +203,7 @@ def _keyring(config: InitConfig) -> Keyring | None:
     if config.no_passphrase or config.passphrase is not None:
         return None
     import keyring  # noqa: PLC0415 - a quarter of a second, and only `init` without a passphrase needs it
-    from keyring.backends.fail import Keyring as NoKeyring  # noqa: PLC0415
+    from keyring.backends.fail import Keyring as NoKeyring  # noqa: PLC0415 - as above
 
     return None if isinstance(keyring.get_keyring(), NoKeyring) else keyring
 

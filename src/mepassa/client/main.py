@@ -71,8 +71,8 @@ async def run(config: NodeConfig, ready: Callable[[NodeReady], None]) -> None:
         if config.max_page_count is not None:
             await db.limit_pages(config.max_page_count)
         # Only now: what it loads takes seconds, and all that a person can mend about the folder has been said by here.
-        from mepassa.client.api.server import serving  # noqa: PLC0415
-        from mepassa.client.wiring import build  # noqa: PLC0415
+        from mepassa.client.api.server import serving  # noqa: PLC0415 - seconds, which nobody should wait for to hear of a wrong passphrase
+        from mepassa.client.wiring import build  # noqa: PLC0415 - as above
 
         node = await build(config, folder, db, cleanup)
         async with (

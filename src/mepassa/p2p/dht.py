@@ -279,9 +279,9 @@ def _denied(*, allow_loopback: bool, near: bool) -> list[str]:
 def _speak_our_protocol() -> None:
     """`protocol_prefix` leaves the wire name as it is; the name is imported by five modules, so it is set in five."""
     for module in (common, kad_dht, peer_routing, provider_store, value_store):
-        module.PROTOCOL_ID = KAD_PROTOCOL  # type: ignore[attr-defined]
+        module.PROTOCOL_ID = KAD_PROTOCOL  # type: ignore[attr-defined]  # mypy sees modules of one kind
     for module in (kad_dht, peer_routing, provider_store, value_store):
-        module.MAX_DHT_MESSAGE_SIZE = MAX_MESSAGE_BYTES  # type: ignore[attr-defined]
+        module.MAX_DHT_MESSAGE_SIZE = MAX_MESSAGE_BYTES  # type: ignore[attr-defined]  # as above
 
 
 def _keep_nothing(*_: object) -> None:

@@ -88,7 +88,7 @@ def new_hardened_host(
     hello, and links have pings of their own. `deny`: networks (CIDR) not dialled on the library's own account.
     `advertise`: from the addresses listened on to those that others are told.
     """
-    swarm_module._HAPPY_EYEBALLS_DELAY = HAPPY_EYEBALLS_DELAY_S  # noqa: SLF001 - as the file's first words say
+    swarm_module._HAPPY_EYEBALLS_DELAY = HAPPY_EYEBALLS_DELAY_S
     TrioTCPStream.get_remote_address = _remote_address  # type: ignore[method-assign,assignment]  # it knows none over IPv6
     logging.getLogger("libp2p").setLevel(logging.CRITICAL)  # it writes PeerIds and addresses at every level below
     key_pair = create_new_key_pair(seed)
@@ -110,7 +110,7 @@ def new_hardened_host(
     if not for_dht:
         host.remove_stream_handler(IDENTIFY)
         host.remove_stream_handler(IDENTIFY_PUSH)
-        host._schedule_identify = lambda *_, **__: None  # type: ignore[attr-defined]  # noqa: SLF001
+        host._schedule_identify = lambda *_, **__: None  # type: ignore[attr-defined]  # IHost does not name it
     return host
 
 
@@ -123,18 +123,18 @@ def network_of(host: IHost) -> Swarm:
 
 def forget_failures(host: IHost) -> None:
     """After one failure the library refuses to dial a peer for a minute; whom to dial again is ours to decide."""
-    network_of(host)._negative_peer_cache.clear()  # noqa: SLF001
+    network_of(host)._negative_peer_cache.clear()
 
 
 def _remote_address(stream: TrioTCPStream) -> tuple[str, int] | None:
     """(host, port), kept from the first time on: a closed socket no longer says it."""
-    if stream._cached_remote_address is None:  # noqa: SLF001
+    if stream._cached_remote_address is None:
         try:
             host, port = stream.stream.socket.getpeername()[:2]
         except OSError:
             return None
-        stream._cached_remote_address = (host.partition("%")[0], port)  # noqa: SLF001
-    return stream._cached_remote_address  # noqa: SLF001
+        stream._cached_remote_address = (host.partition("%")[0], port)
+    return stream._cached_remote_address
 
 
 async def _nothing() -> None:
@@ -218,4 +218,4 @@ def _release_inbound_slots(swarm: Swarm, limits: HostLimits) -> None:
             with trio.CancelScope(shield=True):
                 await raw.close()
 
-    swarm._handle_inbound_connection = accept  # type: ignore[method-assign,assignment]  # noqa: SLF001
+    swarm._handle_inbound_connection = accept  # type: ignore[method-assign,assignment]  # ours knows no subclass

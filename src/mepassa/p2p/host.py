@@ -163,7 +163,7 @@ class P2pHost:
             raise HostDialError(_failure_of(error)) from error
         try:
             stream = await connection.new_stream()
-            chosen = await self.host.multiselect_client.select_one_of(  # type: ignore[attr-defined]
+            chosen = await self.host.multiselect_client.select_one_of(  # type: ignore[attr-defined]  # BasicHost has it, IHost not
                 [TProtocol(protocol)], MultiselectCommunicator(stream), NEGOTIATE_S
             )
             stream.set_protocol(chosen)

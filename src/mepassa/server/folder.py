@@ -14,7 +14,7 @@ from mepassa.ports.rng import Rng
 
 DATABASE = "home.db"
 HOME_KEY = "home-key"
-RELAY_SECRET = "relay-secret"  # noqa: S105  # a file's name
+RELAY_SECRET = "relay-secret"  # noqa: S105 - a file's name
 
 
 class Folder:

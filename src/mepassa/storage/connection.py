@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -59,7 +60,7 @@ class Connection:
         if version > len(MIGRATIONS):
             raise NewerDatabaseError
         for number in range(version, len(MIGRATIONS)):
-            self._in_transaction(lambda number=number: self._apply(number))  # type: ignore[misc]
+            self._in_transaction(partial(self._apply, number))
 
     def _apply(self, number: int) -> None:
         for statement in MIGRATIONS[number].split(";"):

@@ -140,7 +140,7 @@ class World(VirtualLoop):
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
         if isinstance(thing, asyncio.Task):
             # It is meant to stay pending, and says nothing about it.
-            thing._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001
+            thing._log_destroy_pending = False  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio offers no other way
         else:
             self._asyncgens.discard(thing)  # or the loop would close it at the end
 

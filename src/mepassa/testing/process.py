@@ -35,7 +35,7 @@ class LineProcess:
         stderr: Path | None = None,
     ) -> None:
         # Closed in `stop`. Appended to, whoever writes: so we may read anywhere through the descriptor that both share.
-        self._stderr: IO[bytes] = tempfile.TemporaryFile("a+b") if stderr is None else stderr.open("a+b")  # noqa: SIM115
+        self._stderr: IO[bytes] = tempfile.TemporaryFile("a+b") if stderr is None else stderr.open("a+b")  # noqa: SIM115 - closed in `stop`
         self.command = list(command)
         self._child = subprocess.Popen(
             self.command,

@@ -121,5 +121,5 @@ class VirtualLoop(base_events.BaseEventLoop):
         self.run_until_complete(self.shutdown_asyncgens())
         for task in sorted(self._created, key=self._created.__getitem__):
             # `_log_traceback` is asyncio's own mark of an error that nobody has asked for.
-            if task.done() and not task.cancelled() and task._log_traceback and (error := task.exception()):  # noqa: SLF001
+            if task.done() and not task.cancelled() and task._log_traceback and (error := task.exception()):  # noqa: SLF001 - nobody has asked for it yet
                 self._failures.append(error)

@@ -52,7 +52,7 @@ class Lab:
     def __init__(self, *, of_this_host: frozenset[str] = frozenset(), address: str = RELAY, **changes: object) -> None:
         self.clock = VirtualClock()
         self.clock.advance(5)
-        self.config = RelayConfig(**changes)  # type: ignore[arg-type]
+        self.config = RelayConfig(**changes)  # type: ignore[arg-type]  # its own fields
         self.counters = RelayCounters()
         self.said: list[Output] = []
         self.ports = iter(range(50_000, 60_000))

@@ -40,7 +40,7 @@ class RealClock:
 
 
 def loopback_relay(**changes: object) -> RelayRole:
-    config = RelayConfig(**{"allow_private_peers": True, **changes})  # type: ignore[arg-type]
+    config = RelayConfig(**{"allow_private_peers": True, **changes})  # type: ignore[arg-type]  # its own fields
     return RelayRole(config, SECRET, RealClock(), SeededRng("relay"))
 
 

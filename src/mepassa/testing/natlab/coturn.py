@@ -23,7 +23,7 @@ class Coturn:
     folder: Path
     host: str
     port: int
-    secret: str = "lab secret"  # noqa: S105 (a test's)
+    secret: str = "lab secret"  # noqa: S105 - it opens a test's relay
     relay_ports: tuple[int, int] = (49_152, 49_999)
     extra: tuple[str, ...] = ()
     realm: str = "mepassa"

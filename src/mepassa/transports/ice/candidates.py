@@ -116,7 +116,7 @@ def encode_candidate(candidate: IceCandidate) -> str:
     )
     if candidate.kind is CandidateKind.HOST:
         return line
-    return f"{line} raddr {'0.0.0.0' if candidate.address.version == 4 else '::'} rport 9"  # noqa: S104 (no socket)
+    return f"{line} raddr {'0.0.0.0' if candidate.address.version == 4 else '::'} rport 9"  # noqa: S104 - no socket is bound
 
 
 def _number(text: str, low: int, high: int) -> int:
