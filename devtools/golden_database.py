@@ -51,7 +51,7 @@ def write(folder: Path, vectors: Path = VECTORS) -> Path:
     ana.invite(InviteKind.LINK)
     for policy in (Policy.HIDE_MY_IP, Policy.AUTO):  # the presence key is told anew, and that is not confirmed yet
         ana.db.run_now(
-            lambda tx, policy=policy: contacts.set_policy(tx, beto.account, policy, ana.now, ana.rng)  # type: ignore[misc]
+            lambda tx, policy=policy: contacts.set_policy(tx, beto.account, policy, ana.now, ana.rng)  # type: ignore[misc]  # mypy reads no default of a lambda
         )
     stored = ana.write(beto, "guardada no servidor")
     (row,) = [row for row in ana.outbox() if row.message_id == stored.id]
@@ -114,8 +114,8 @@ def _copy(source: Path, target: Path) -> None:
     """One file without a log, as small as it gets."""
     connection = Connection(source, KEY, create=False)
     connection._raw.execute("VACUUM")  # noqa: SLF001 - nothing else needs it
-    connection._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # noqa: SLF001
-    connection._raw.execute("PRAGMA journal_mode = DELETE")  # noqa: SLF001
+    connection._raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # noqa: SLF001 - nothing else needs it
+    connection._raw.execute("PRAGMA journal_mode = DELETE")  # noqa: SLF001 - nothing else needs it
     connection.close()
     target.write_bytes(source.read_bytes())
 

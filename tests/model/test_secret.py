@@ -48,7 +48,7 @@ PRINTED: list[Callable[[], object]] = [
     lambda: f"{SECRET!r}",
     lambda: f"{SECRET!s:>40}",
     lambda: "%s and %r" % (SECRET, SECRET),  # noqa: UP031 - that form, too
-    lambda: "{} {!r} {!a}".format(SECRET, SECRET, SECRET),  # noqa: UP032
+    lambda: "{} {!r} {!a}".format(SECRET, SECRET, SECRET),  # noqa: UP032 - that form, too
     lambda: ascii(SECRET),
     lambda: repr([SECRET, {"key": SECRET}, (SECRET,)]),
     lambda: repr(Holder("ana", SECRET)),

@@ -141,7 +141,7 @@ def test_it_holds_what_it_held(golden: Golden) -> None:
     }
     assert counted == facts["tables"], "no migration loses a row"
     for kind in PrekeyKind:
-        assert db.run_now(lambda tx, kind=kind: tx.prekeys(kind)), kind  # type: ignore[misc]
+        assert db.run_now(lambda tx, kind=kind: tx.prekeys(kind)), kind  # type: ignore[misc]  # mypy reads no default of a lambda
     assert db.run_now(run_counter) == 1
     assert len(db.run_now(previous_keys)) == 1, "the block has replaced the profile key once"
 
@@ -162,7 +162,7 @@ def test_every_row_is_read_by_todays_code(golden: Golden) -> None:
     messages = db.run_now(lambda tx: tx.messages(account, None, 100))
     assert {row.status for row in messages} >= {MessageStatus.READ, MessageStatus.STORED, MessageStatus.QUEUED}
     for peer in db.run_now(lambda tx: tx.sessions()):
-        saved = db.run_now(lambda tx, peer=peer: tx.session(peer))  # type: ignore[misc]
+        saved = db.run_now(lambda tx, peer=peer: tx.session(peer))  # type: ignore[misc]  # mypy reads no default of a lambda
         assert saved is not None
         assert SessionRecord.from_bytes(saved).has_current
 
@@ -182,7 +182,7 @@ def test_its_sessions_go_on_in_both_directions(golden: Golden) -> None:
     for turn in range(3):
         text = f"ainda aqui {turn}"
         sent = golden.db.run_now(
-            lambda tx, text=text, turn=turn: delivery.compose_text(  # type: ignore[misc]
+            lambda tx, text=text, turn=turn: delivery.compose_text(  # type: ignore[misc]  # mypy reads no default of a lambda
                 tx, golden.beto.address.account, text, client_id=bytes([turn]) * 16, reply_to=None,
                 now_ms=golden.now, rng=RNG,
             )
