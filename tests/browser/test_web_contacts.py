@@ -189,6 +189,7 @@ def test_a_contact_is_verified_by_the_number_or_by_the_code_and_the_badge_says_s
     page.get_by_role("button", name="Detalhes da conversa", exact=True).click()
     page.get_by_role("button", name="Mostrar o número").click()
     expect(page.get_by_text("Ainda não verificado.")).to_be_visible()
+    page.get_by_text("Comparar por código").click()
     expect(page.get_by_role("img", name="Seu código, para Bia ler ou colar")).to_be_visible()
     own = page.get_by_label("Seu código, para Bia ler ou colar").last.input_value()
     theirs = page.get_by_label("O código na tela de Bia")

@@ -137,6 +137,16 @@ def switched(at: int) -> Act:
 
 DETAILS = "header > button[aria-expanded]"
 UNREAD = {"id": ZE, "name": "Tio Zé", "account_id": made_id("Tio Zé"), "state": "accepted", "unread": 128, "path": None}
+WITHDRAWN = {
+    "id": BIA,
+    "name": "Bia",
+    "account_id": made_id("Bia"),
+    "state": "accepted",
+    "unread": 0,
+    "path": None,
+    "policy": "auto",
+    "verification": "withdrawn",
+}
 SCROLLED = "document.querySelector('.messages').scrollTop -= 1400"
 
 STATES: dict[str, State] = {
@@ -188,6 +198,17 @@ STATES: dict[str, State] = {
     # details
     "details": state("daily", opened("Bia"), clicked(DETAILS)),
     "details-number": state("daily", opened("Bia"), clicked(DETAILS), clicked("button[aria-controls]")),
+    "details-code": state(
+        "daily", opened("Bia"), clicked(DETAILS), clicked("button[aria-controls]"), clicked(".details details summary")
+    ),
+    "verified": state(
+        "daily",
+        opened("Bia"),
+        clicked(DETAILS),
+        clicked("button[aria-controls]"),
+        clicked(".details section .button.main"),
+    ),
+    "withdrawn": state("daily", told("event", type="chat", chat=WITHDRAWN), opened("Bia"), clicked(DETAILS)),
     "details-block": state("daily", opened("Caio"), clicked(DETAILS), clicked(".details .danger.wide")),
     "policy-saved": state("daily", opened("Caio"), clicked(DETAILS), clicked(".details label >> nth=1")),
     # requests

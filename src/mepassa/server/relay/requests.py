@@ -1,6 +1,7 @@
 """Requests to the relay and their answers: who asks (RFC 8489 §9.2), and what it may have (RFC 8656 §7-§12)."""
 
 from collections.abc import Callable
+from ipaddress import IPv6Address
 
 from mepassa.model.addresses import IpAddress
 from mepassa.server.relay.allocation import Allocation, FiveTuple, SignedRequest, endpoint_of
@@ -234,7 +235,9 @@ class Requests:
         return [self._answer(request)]
 
     def _check_peer(self, address: IpAddress) -> None:
-        if address.version != self._address.version or (address.version == 6 and address.ipv4_mapped is not None):
+        if address.version != self._address.version or (
+            isinstance(address, IPv6Address) and address.ipv4_mapped is not None
+        ):
             raise _Refusal(443)  # a mapped address is IPv4: a dual-stack socket would send it there
         if self._peers.refuses(address):
             raise _Refusal(403)
