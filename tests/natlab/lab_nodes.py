@@ -92,6 +92,16 @@ class LabNode:
             process.stop()
             assert code == 0, words
 
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """By SIGSTOP: the process is there, its sockets are open, and nothing of it runs."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
+
     def words(self) -> str:
         """The end of its log."""
         return "" if self._process is None else self._process.stderr_tail(20_000)

@@ -138,3 +138,29 @@ def test_a_path_that_goes_silent_hands_the_text_to_the_next_route(
         lab.mend("A")
     routes_of(ana, beto, "after the silence")
     assert len(beto.shown(ana, text)) == 1
+
+
+@behind(CONES)
+def test_a_device_that_is_stopped_on_a_direct_quic_path_is_left_for_the_next_route(people: People) -> None:
+    """SIGSTOP: its sockets still take what comes, and nothing answers. Awake again it shows the text once."""
+    ana, beto = people
+    meet(ana, beto, "direct")
+    route = routes_of(ana, beto, "before it is stopped")[0]
+    assert (route["kind"], route["transport"]) == ("direct", "quic")
+    text = "while it is stopped"
+    with beto.stopped():
+        begun = time.monotonic()
+        sent = ana.say(beto, text)
+
+        def stored() -> dict[str, Any] | None:
+            found = ana.get(f"/messages/{sent['id']}")
+            return found if found["status"] != "queued" else None
+
+        first = until("the next route", stored)
+        print(f"direct QUIC, stopped: {first['status']} after {time.monotonic() - begun:.2f} s")
+        assert (first["status"], first["route"]["kind"]) == ("stored", "stored"), "nothing on the path acknowledged it"
+        until("the end of the silent path", lambda: ana.path_to(beto) != "direct")
+    arrived = ana.delivered(sent)
+    assert arrived["route"]["kind"] in {"stored", "direct"}  # whichever copy Beto, awake again, took first
+    assert [message["id"] for message in beto.shown(ana, text)] == [sent["id"]]
+    routes_of(beto, ana, "awake again")

@@ -119,11 +119,12 @@ def stream_pair(*, latency_s: float = 0.0) -> tuple[LoopbackStream, LoopbackStre
 class LoopbackNetwork:
     """Who can reach whom. `register` is called in the peer's own context: all its tasks then run in that context.
 
-    `relay`: its links call themselves relayed, by that HOST:PORT, and their transport QUIC.
+    `relay`: its links call themselves relayed, by that HOST:PORT, and their transport QUIC; direct ones name `direct_by`.
     """
 
     latency_s: float = 0.0
     relay: str | None = None
+    direct_by: RouteTransport = RouteTransport.LIBP2P
     timing: LinkTiming = field(default_factory=LinkTiming)
     _transports: "dict[Address, LoopbackTransport]" = field(default_factory=dict)
     _streams: dict[frozenset[Address], list[LoopbackStream]] = field(default_factory=dict)
@@ -132,7 +133,7 @@ class LoopbackNetwork:
 
     def facts(self, found_by: FoundBy | None) -> LinkFacts:
         if self.relay is None:
-            return LinkFacts(RouteKind.DIRECT, RouteTransport.LIBP2P, AddressClass.LOOPBACK, found_by)
+            return LinkFacts(RouteKind.DIRECT, self.direct_by, AddressClass.LOOPBACK, found_by)
         return LinkFacts(RouteKind.RELAYED, RouteTransport.QUIC, AddressClass.RELAY, found_by, self.relay)
 
     def register(self, identity: LinkIdentity, handler: LinkHandler) -> "LoopbackTransport":
