@@ -238,3 +238,15 @@ def test_an_alarm_stays_until_it_is_waved_away(open_page: OpenPage, recorded: An
     expect(alarm).to_be_visible()
     page.get_by_role("alert").get_by_role("button", name="Fechar").click()
     expect(alarm).to_have_count(0)
+
+
+def test_a_record_that_is_left_for_another_chat_is_gone_without_a_trace(open_page: OpenPage) -> None:
+    """The press that closes it leads on: it is away before it hears of that."""
+    page = open_page()
+    open_chat(page, "Bia")
+    record = page.get_by_role("dialog", name="Como esta mensagem viajou")
+    for name in ("Caio", "Bia", "Caio"):
+        page.locator("[data-journey]").last.click()
+        expect(record).to_be_visible()
+        open_chat(page, name)
+        expect(record).to_have_count(0)

@@ -15,6 +15,7 @@ def test_a_message_written_in_one_frame_shows_in_the_other(open_url: OpenPage, r
     page = open_url(recorded_demo.url)
     ana = page.frame_locator("iframe[title='Aparelho de Ana']")
     beto = page.frame_locator("iframe[title='Aparelho de Beto']")
+    beto.get_by_label("Mensagem para Ana").wait_for()  # two pages load at once
     ana.get_by_label("Mensagem para Beto").fill("Você me ouve?")
     ana.get_by_label("Mensagem para Beto").press("Enter")
     expect(beto.locator(".bubble", has_text="Você me ouve?")).to_be_visible()
