@@ -110,7 +110,7 @@ def test_a_sender_key_chain_ends_at_its_last_iteration() -> None:
     """Reading as well as writing: one more would not fit into the message's field."""
     last = sender_keys.LAST_ITERATION
     record = sender_keys.create(DistributionId(bytes(16)), SeededRng("a group").token)
-    chain = sender_keys._advanced(record.chains[0], bytes(32), last, {})
+    chain = sender_keys._advanced(record.chains[0], bytes(32), last, NO_KEYS)
     assert sender_keys._take_seed(chain, last, WorkBudget(1))[0].next_iteration == last + 1
     with pytest.raises(InvalidMessageError):
         sender_keys._take_seed(chain, last + 1, WorkBudget(1))

@@ -23,6 +23,7 @@ from mepassa.crypto.errors import (
     TooManySkippedError,
     WorkBudgetError,
 )
+from mepassa.crypto.kept_keys import NO_KEYS, KeptKeys
 from mepassa.crypto.keys import SigningKeyPair
 from mepassa.crypto.primitives import ZERO_SALT, encrypt_cbc, hkdf, hmac_sha256
 from mepassa.crypto.protobuf import encode_bytes, encode_uint
@@ -76,7 +77,7 @@ class Speaker:
         chain_key = chain.chain_key
         for _ in range(chain.next_iteration, iteration):
             chain_key = hmac_sha256(chain_key, b"\x02")
-        moved = SenderKeyChain(chain.chain_id, iteration, chain_key, chain.signing_key, chain.signing_pair, {})
+        moved = SenderKeyChain(chain.chain_id, iteration, chain_key, chain.signing_key, chain.signing_pair, NO_KEYS)
         return encrypt(SenderKeyRecord(GROUP, (moved,)), text)[1]
 
 
@@ -127,7 +128,7 @@ def published() -> dict[str, Any]:
 def published_record() -> SenderKeyRecord:
     v = published()
     pair = SigningKeyPair(b"\x05" * 32)
-    chain = SenderKeyChain(v["chain_id"], 0, b"\x08" * 32, pair.public, pair, {})
+    chain = SenderKeyChain(v["chain_id"], 0, b"\x08" * 32, pair.public, pair, NO_KEYS)
     return SenderKeyRecord(DistributionId(UUID(v["distribution_id"]).bytes), (chain,))
 
 
@@ -165,7 +166,7 @@ def test_messages_open_in_any_order_and_once(speaker: Speaker, listener: Listene
         assert listener.hear(message) == text
         listener.refuses(message, DuplicateMessageError)
         listener.record = SenderKeyRecord.from_bytes(listener.record.to_bytes())
-    assert listener.record.chains[0].skipped_seeds == {}
+    assert listener.record.chains[0].skipped_seeds.numbers() == []
 
 
 def test_a_late_member_reads_from_its_distribution_on_and_nothing_before(speaker: Speaker) -> None:
@@ -206,7 +207,7 @@ def test_kept_seeds_are_counted_across_jumps_and_the_oldest_stored_go_first(
 
 def test_the_last_iteration_is_two_below_the_end_of_32_bits(speaker: Speaker) -> None:
     own = speaker.record.chains[0]
-    near_end = SenderKeyChain(own.chain_id, LAST_ITERATION, own.chain_key, own.signing_key, own.signing_pair, {})
+    near_end = SenderKeyChain(own.chain_id, LAST_ITERATION, own.chain_key, own.signing_key, own.signing_pair, NO_KEYS)
     record = SenderKeyRecord(GROUP, (near_end,))
     reader = process_distribution(SenderKeyRecord(GROUP), distribution_message(record))
     record, last = encrypt(record, b"the last")
@@ -466,7 +467,7 @@ def test_a_saved_record_goes_on_where_it_was() -> None:
     read = SenderKeyRecord.from_bytes(FULL)
     assert read.to_bytes() == FULL
     before, after = full_record().chains[0], read.chains[0]
-    assert list(after.skipped_seeds) == list(before.skipped_seeds) == [0, 1, 2]
+    assert after.skipped_seeds.numbers() == before.skipped_seeds.numbers() == [0, 1, 2]
     record, message = encrypt(read, b"on")
     reader = process_distribution(SenderKeyRecord(GROUP), distribution_message(read))
     assert decrypt(reader, decode_sender_key_message(message), WorkBudget(0))[1] == b"on"
@@ -502,14 +503,16 @@ def test_any_bytes_are_a_record_or_a_corrupt_one(data: st.DataObject) -> None:
 def test_a_record_over_its_bounds_is_corrupt() -> None:
     record = SenderKeyRecord.from_bytes(FULL)
     chain = record.chains[-1]
-    seeds = {number: bytes(32) for number in range(MAX_SKIPPED + 1)}
-    crowded = SenderKeyChain(chain.chain_id, 5_000, chain.chain_key, chain.signing_key, None, seeds)
-    sixth = SenderKeyChain(1, 0, chain.chain_key, chain.signing_key, None, {})
-    for chains in ((crowded,), (*record.chains, sixth), (sixth, sixth)):
+
+    def crowded(count: int) -> SenderKeyChain:
+        seeds = KeptKeys().followed_by((number, bytes(32)) for number in range(count))
+        return SenderKeyChain(chain.chain_id, 5_000, chain.chain_key, chain.signing_key, None, seeds)
+
+    sixth = SenderKeyChain(1, 0, chain.chain_key, chain.signing_key, None, NO_KEYS)
+    for chains in ((crowded(MAX_SKIPPED + 1),), (*record.chains, sixth), (sixth, sixth)):
         with pytest.raises(CorruptRecordError):
             SenderKeyRecord.from_bytes(SenderKeyRecord(GROUP, chains).to_bytes())
-    del seeds[MAX_SKIPPED]
-    SenderKeyRecord.from_bytes(SenderKeyRecord(GROUP, (crowded,)).to_bytes())
+    SenderKeyRecord.from_bytes(SenderKeyRecord(GROUP, (crowded(MAX_SKIPPED),)).to_bytes())
     with pytest.raises(CorruptRecordError):
         SenderKeyRecord.from_bytes(b"\x02" + FULL[1:])
 

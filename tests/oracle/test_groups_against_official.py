@@ -7,6 +7,7 @@ import pytest
 
 from mepassa.crypto.budget import WorkBudget
 from mepassa.crypto.errors import AuthenticationError
+from mepassa.crypto.kept_keys import NO_KEYS
 from mepassa.crypto.keys import SigningKeyPair
 from mepassa.crypto.messages import MessageType
 from mepassa.crypto.multi_recipient import SentMessage, decode_sent_message, encode_sent_message
@@ -117,7 +118,7 @@ class Speaker:
         chain_key = chain.chain_key
         for _ in range(chain.next_iteration, iteration):
             chain_key = hmac_sha256(chain_key, b"\x02")
-        return SenderKeyChain(chain.chain_id, iteration, chain_key, chain.signing_key, chain.signing_pair, {})
+        return SenderKeyChain(chain.chain_id, iteration, chain_key, chain.signing_key, chain.signing_pair, NO_KEYS)
 
     def say(self, chain: SenderKeyChain, iteration: int, text: bytes = b"text") -> bytes:
         return encrypt(SenderKeyRecord(self.group, (self.at(chain, iteration),)), text)[1]
@@ -182,7 +183,7 @@ def test_both_readers_agree_on_whatever_comes(readers: TwoReaders, speaker: Spea
             readers.learn(speaker.distribution(chain, dice.randrange(40)))
         elif kind < 0.17:
             pair = SigningKeyPair.generate(speaker.rng.token)
-            usurped = SenderKeyChain(chain.chain_id, 0, speaker.rng.token(32), pair.public, pair, {})
+            usurped = SenderKeyChain(chain.chain_id, 0, speaker.rng.token(32), pair.public, pair, NO_KEYS)
             speaker.chains.append(usurped)
             readers.learn(speaker.distribution(usurped))
         else:
@@ -210,7 +211,9 @@ def test_both_readers_have_the_same_limits(readers: TwoReaders, speaker: Speaker
 
 def test_both_readers_stop_at_the_last_iteration(readers: TwoReaders, speaker: Speaker) -> None:
     chain = speaker.begin()
-    last = SenderKeyChain(chain.chain_id, LAST_ITERATION, chain.chain_key, chain.signing_key, chain.signing_pair, {})
+    last = SenderKeyChain(
+        chain.chain_id, LAST_ITERATION, chain.chain_key, chain.signing_key, chain.signing_pair, NO_KEYS
+    )
     readers.learn(speaker.distribution(last, LAST_ITERATION))
     beyond = SenderKeyDistributionMessage(speaker.group, 5, 2**32 - 1, chain.chain_key, chain.signing_key)
     readers.learn(encode_sender_key_distribution_message(beyond))
@@ -223,7 +226,7 @@ def test_a_signed_message_that_does_not_decrypt_costs_nothing_on_either_side(
 ) -> None:
     chain = speaker.begin()
     readers.learn(speaker.distribution(chain))
-    other_key = SenderKeyChain(chain.chain_id, 0, bytes(32), chain.signing_key, chain.signing_pair, {})
+    other_key = SenderKeyChain(chain.chain_id, 0, bytes(32), chain.signing_key, chain.signing_pair, NO_KEYS)
     damaged = next(
         said for size in range(64) if (said := speaker.say(other_key, 0, bytes(size))) and _unreadable(readers, said)
     )

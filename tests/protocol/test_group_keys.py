@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from mepassa.crypto.errors import AuthenticationError, InvalidMessageError, SenderKeyMissingError
+from mepassa.crypto.kept_keys import NO_KEYS
 from mepassa.crypto.messages import MessageType
 from mepassa.crypto.sender_key_messages import (
     decode_sender_key_distribution_message,
@@ -160,7 +161,7 @@ def test_a_new_member_reads_from_now_on_and_nothing_before(three: Three) -> None
     assert (hear(three.beto, before, three.ana), hear(three.beto, now["beto"], three.ana)) == (b"before", b"now")
     assert hear(three.caio, now["caio"], three.ana) == b"now"
     key = SenderKeyRecord.from_bytes(kept(three.caio, three.ana) or b"").chains[0]
-    assert (key.next_iteration, key.skipped_seeds) == (2, {})
+    assert (key.next_iteration, key.skipped_seeds.numbers()) == (2, [])
     body = unseal(three.beto, before, three.ana).body
     with pytest.raises(DuplicateMessageError):
         three.caio.db.run_now(lambda tx: sender_keys.open_from_group(tx, three.ana.address, body, three.caio.now))
@@ -275,7 +276,9 @@ def test_a_used_up_key_is_made_anew(three: Three) -> None:
         key = tx.own_sender_key(GROUP)
         assert key is not None
         chain = SenderKeyRecord.from_bytes(key.record).chains[0]
-        moved = SenderKeyChain(chain.chain_id, iteration, chain.chain_key, chain.signing_key, chain.signing_pair, {})
+        moved = SenderKeyChain(
+            chain.chain_id, iteration, chain.chain_key, chain.signing_key, chain.signing_pair, NO_KEYS
+        )
         tx.put_own_sender_key(replace(key, record=SenderKeyRecord(GROUP, (moved,)).to_bytes()))
 
     three.ana.db.run_now(lambda tx: at_the_end(tx, LAST_ITERATION))
@@ -410,7 +413,7 @@ def test_a_distribution_counts_for_the_device_that_brought_it_alone(three: Three
     assert saved is not None
     theirs = SenderKeyRecord.from_bytes(saved).chains[0]
     forged = create(GROUP, three.caio.rng.token).chains[0]
-    usurped = SenderKeyChain(theirs.chain_id, 0, forged.chain_key, forged.signing_key, forged.signing_pair, {})
+    usurped = SenderKeyChain(theirs.chain_id, 0, forged.chain_key, forged.signing_key, forged.signing_pair, NO_KEYS)
     record = SenderKeyRecord(GROUP, (usurped,))
     message = encode_sender_key_distribution_message(distribution_message(record))
     assert Fate.OPENED in tell(three.caio, three.beto, message)

@@ -6,7 +6,7 @@ and decrypting return a new one, and a message that is refused leaves the old on
 
 from mepassa.crypto.budget import WorkBudget
 from mepassa.crypto.errors import AuthenticationError, SpentChainError, TooManySkippedError
-from mepassa.crypto.kept_keys import NO_KEYS, KeptKeys
+from mepassa.crypto.kept_keys import NO_KEYS, KeptKeys, pass_over
 from mepassa.crypto.keys import EcKeyPair
 from mepassa.crypto.messages import MAC_BYTES, SignalMessage, encode_addresses, encode_signal_body
 from mepassa.crypto.pqxdh import SharedSecret
@@ -214,16 +214,6 @@ def _take_seed(chain: ReceivingChain, number: int, budget: WorkBudget) -> tuple[
     budget.spend_double_ratchet(gap + 1)
     chain_key, skipped = chain.chain_key, chain.skipped_seeds
     if gap:
-        chain_key, skipped = _skip(chain, number)
+        chain_key, skipped = pass_over(chain_key, range(chain.next_number, number), skipped, MAX_SKIPPED)
     seed = hmac_sha256(chain_key, b"\x01")
     return ReceivingChain(chain.ratchet_key, hmac_sha256(chain_key, b"\x02"), number + 1, skipped), seed
-
-
-def _skip(chain: ReceivingChain, number: int) -> tuple[bytes, KeptKeys]:
-    """(chain key of `number`, the kept seeds); seeds that would be dropped at once are not even derived."""
-    chain_key, skipped = chain.chain_key, []
-    for passed in range(chain.next_number, number):
-        if passed + MAX_SKIPPED >= number:
-            skipped.append((passed, hmac_sha256(chain_key, b"\x01")))
-        chain_key = hmac_sha256(chain_key, b"\x02")
-    return chain_key, chain.skipped_seeds.followed_by(skipped).newest(MAX_SKIPPED)

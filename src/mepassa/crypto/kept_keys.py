@@ -1,4 +1,4 @@
-"""Keys of messages that have not come yet, by number: what both ratchets keep of what they have passed over.
+"""Keys of messages that have not come yet, by number: what ratchets and sender keys keep of what they have passed over.
 
 Packed into one value, so that a session which waits for thousands of messages is loaded, saved and moved on as fast as one
 that waits for none. Numbers rise; they are public, the keys are not.
@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterable
 from itertools import starmap
 
+from mepassa.crypto.primitives import hmac_sha256
 from mepassa.crypto.records import Reader, Writer
 
 KEY_BYTES = 32
@@ -78,3 +79,17 @@ class KeptKeys:
 
 
 NO_KEYS = KeptKeys()
+
+
+def pass_over(chain_key: bytes, numbers: range, kept: KeptKeys, limit: int) -> tuple[bytes, KeptKeys]:
+    """(the chain key after those numbers, `kept` with their seeds, the newest `limit` of all).
+
+    Seeds that would be dropped at once are not even derived: the chain of the Double Ratchet and that of a sender key
+    both give seed HMAC(chain key, 01), next chain key HMAC(chain key, 02).
+    """
+    skipped = []
+    for passed in numbers:
+        if passed + limit >= numbers.stop:
+            skipped.append((passed, hmac_sha256(chain_key, b"\x01")))
+        chain_key = hmac_sha256(chain_key, b"\x02")
+    return chain_key, kept.followed_by(skipped).newest(limit)

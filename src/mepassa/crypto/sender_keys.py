@@ -5,7 +5,6 @@ belongs to one distribution id of one sending device; who that is, only the pair
 distribution message, so the caller keeps records by that address.
 """
 
-import struct
 from dataclasses import dataclass
 
 from mepassa.crypto.budget import WorkBudget
@@ -18,6 +17,7 @@ from mepassa.crypto.errors import (
     SenderKeyUsedUpError,
     TooManySkippedError,
 )
+from mepassa.crypto.kept_keys import NO_KEYS, KeptKeys, pass_over
 from mepassa.crypto.keys import EC_PRIVATE_BYTES, EC_PUBLIC_BYTES, SigningKeyPair
 from mepassa.crypto.primitives import ZERO_SALT, RandomBytes, decrypt_cbc, encrypt_cbc, hkdf, hmac_sha256
 from mepassa.crypto.records import Reader, Writer
@@ -42,15 +42,13 @@ LAST_ITERATION = 2**32 - 2
 """The official counter ends here; then only a new chain helps."""
 
 RECORD_VERSION = 1
-_SKIPPED_SEED = struct.Struct(">I32s")
-"""Iteration and seed: of one width, since a chain may keep thousands of them."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
 class SenderKeyChain:
     """`next_iteration`: what `chain_key` is for. `signing_key`: 33 bytes; `signing_pair` only with its owner.
 
-    `skipped_seeds`: iteration -> message seed, in the order of storing; treated as immutable.
+    `skipped_seeds`: of the messages that were passed over, by iteration.
     """
 
     chain_id: int
@@ -58,7 +56,7 @@ class SenderKeyChain:
     chain_key: bytes
     signing_key: bytes
     signing_pair: SigningKeyPair | None
-    skipped_seeds: dict[int, bytes]
+    skipped_seeds: KeptKeys
 
     def write(self, out: Writer) -> None:
         out.uint(self.chain_id)
@@ -66,8 +64,7 @@ class SenderKeyChain:
         out.raw(self.chain_key)
         out.raw(self.signing_key)
         out.optional(None if self.signing_pair is None else self.signing_pair.seed)
-        out.uint(len(self.skipped_seeds))
-        out.raw(b"".join(map(_SKIPPED_SEED.pack, self.skipped_seeds, self.skipped_seeds.values())))
+        self.skipped_seeds.write(out)
 
     @classmethod
     def read(cls, saved: Reader) -> "SenderKeyChain":
@@ -75,9 +72,8 @@ class SenderKeyChain:
         chain_key, signing_key = saved.raw(CHAIN_KEY_BYTES), saved.raw(EC_PUBLIC_BYTES)
         seed = saved.optional(EC_PRIVATE_BYTES)
         pair = None if seed is None else SigningKeyPair.saved(seed, signing_key)
-        count = saved.uint(MAX_SKIPPED)
-        skipped = dict(_SKIPPED_SEED.iter_unpack(saved.raw(count * _SKIPPED_SEED.size)))
-        if len(skipped) != count:
+        skipped = KeptKeys.read(saved, MAX_SKIPPED)
+        if len(set(skipped.numbers())) != len(skipped):
             raise CorruptRecordError
         return cls(chain_id, next_iteration, chain_key, signing_key, pair, skipped)
 
@@ -122,7 +118,7 @@ def create(distribution_id: DistributionId, random: RandomBytes) -> SenderKeyRec
     """A new sender key of our own. Rotating is creating another one and forgetting this."""
     chain_id = int.from_bytes(random(4), "big") >> 1  # 31 bits, as the official library draws it
     chain_key, pair = random(CHAIN_KEY_BYTES), SigningKeyPair.generate(random)
-    return SenderKeyRecord(distribution_id, (SenderKeyChain(chain_id, 0, chain_key, pair.public, pair, {}),))
+    return SenderKeyRecord(distribution_id, (SenderKeyChain(chain_id, 0, chain_key, pair.public, pair, NO_KEYS),))
 
 
 def distribution_message(record: SenderKeyRecord) -> SenderKeyDistributionMessage:
@@ -167,7 +163,9 @@ def process_distribution(record: SenderKeyRecord, message: SenderKeyDistribution
         raise InvalidMessageError
     known = record.chain_of(message.chain_id)
     if known is None or known.signing_key != message.signing_key:
-        known = SenderKeyChain(message.chain_id, message.iteration, message.chain_key, message.signing_key, None, {})
+        known = SenderKeyChain(
+            message.chain_id, message.iteration, message.chain_key, message.signing_key, None, NO_KEYS
+        )
     others = tuple(chain for chain in record.chains if chain.chain_id != message.chain_id)
     return SenderKeyRecord(record.distribution_id, (known, *others)[:MAX_CHAINS])
 
@@ -196,10 +194,10 @@ def _take_seed(chain: SenderKeyChain, iteration: int, budget: WorkBudget) -> tup
     if iteration > LAST_ITERATION:
         raise InvalidMessageError
     if iteration < chain.next_iteration:
-        seed = chain.skipped_seeds.get(iteration)
-        if seed is None:
+        taken = chain.skipped_seeds.take(iteration)
+        if taken is None:
             raise DuplicateMessageError
-        rest = {kept: value for kept, value in chain.skipped_seeds.items() if kept != iteration}
+        rest, seed = taken
         return _advanced(chain, chain.chain_key, chain.next_iteration, rest), seed
     gap = iteration - chain.next_iteration
     if gap > MAX_JUMP:
@@ -207,21 +205,9 @@ def _take_seed(chain: SenderKeyChain, iteration: int, budget: WorkBudget) -> tup
     budget.spend_sender_key(gap)
     chain_key, skipped = chain.chain_key, chain.skipped_seeds
     if gap:
-        chain_key, skipped = _skip(chain, iteration)
+        chain_key, skipped = pass_over(chain_key, range(chain.next_iteration, iteration), skipped, MAX_SKIPPED)
     seed = hmac_sha256(chain_key, b"\x01")
     return _advanced(chain, hmac_sha256(chain_key, b"\x02"), iteration + 1, skipped), seed
-
-
-def _skip(chain: SenderKeyChain, iteration: int) -> tuple[bytes, dict[int, bytes]]:
-    """(chain key of `iteration`, the kept seeds); seeds that would be dropped at once are not even derived."""
-    chain_key, skipped = chain.chain_key, dict(chain.skipped_seeds)
-    for passed in range(chain.next_iteration, iteration):
-        if passed + MAX_SKIPPED >= iteration:
-            skipped[passed] = hmac_sha256(chain_key, b"\x01")
-        chain_key = hmac_sha256(chain_key, b"\x02")
-    for oldest in list(skipped)[: max(len(skipped) - MAX_SKIPPED, 0)]:
-        del skipped[oldest]
-    return chain_key, skipped
 
 
 # --- both --------------------------------------------------------------------------------------------------------------
@@ -233,9 +219,7 @@ def _message_keys(seed: bytes) -> tuple[bytes, bytes]:
     return keys[16:], keys[:16]
 
 
-def _advanced(
-    chain: SenderKeyChain, chain_key: bytes, next_iteration: int, skipped_seeds: dict[int, bytes]
-) -> SenderKeyChain:
+def _advanced(chain: SenderKeyChain, chain_key: bytes, next_iteration: int, skipped_seeds: KeptKeys) -> SenderKeyChain:
     return SenderKeyChain(
         chain.chain_id, next_iteration, chain_key, chain.signing_key, chain.signing_pair, skipped_seeds
     )
