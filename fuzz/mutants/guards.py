@@ -87,7 +87,7 @@ LIMITS = _guards(
         "gaps and chains",
     ),
     ("crypto/multi_recipient", "MAX_DEVICE MAX_REGISTRATION_ID _decode_entry _check decode_sent_message", "entries"),
-    ("crypto/padding", "MAX_CONTENT_BYTES pad unpad", "sizes"),
+    ("crypto/padding", "MAX_CONTENT_BYTES pad unpad unmark", "sizes"),
     ("crypto/records", "Reader.uint Reader.raw Reader.block Reader.several Reader.end Reader.flag", "saved state"),
     ("crypto/protobuf", "decode_varint Schema.decode", "what a peer may say"),
     ("model/envelope", "MAX_PLAINTEXT_BYTES MAX_ENVELOPE_BYTES MAX_REQUEST_ENVELOPE_BYTES SealedEnvelope.__init__", ""),

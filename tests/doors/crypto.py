@@ -26,7 +26,7 @@ from mepassa.crypto.messages import (
     encode_plaintext_content,
 )
 from mepassa.crypto.multi_recipient import decode_sent_message, encode_sent_message
-from mepassa.crypto.padding import pad, unpad
+from mepassa.crypto.padding import mark, pad, unmark, unpad
 from mepassa.crypto.primitives import decrypt_cbc, encrypt_cbc
 from mepassa.crypto.profile_cipher import open_profile, seal_profile
 from mepassa.crypto.protobuf import Kind, Schema, decode_varint, encode_bytes, encode_uint, encode_varint
@@ -153,6 +153,7 @@ SESSIONS = [
         seeds=[SEALED],
         errors=(DecryptionError,),
     ),
+    door(unmark, seeds=[mark(b"content", 32), mark(b"", 1)], errors=FORM),
     door(unpad, seeds=[pad(b"content"), pad(b"")], errors=FORM),
     door(decode_spqr_message, seeds=[SPQR], errors=(SpqrError,)),
     door(SessionRecord.from_bytes, seeds=grown_records(), errors=(CorruptRecordError,)),

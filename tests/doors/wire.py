@@ -9,6 +9,7 @@ from mepassa.model.profile import Profile
 from mepassa.model.secret import SecretBytes
 from mepassa.server.home import sign_well_known
 from mepassa.wire import mailbox
+from mepassa.wire.base64url import decode_base64url, encode_base64url
 from mepassa.wire.card import decode_card, decode_link
 from mepassa.wire.codec import Codec
 from mepassa.wire.content import decode_content
@@ -100,6 +101,12 @@ WIRE = [
     door(decode_presence_record, seeds=[*presence.SEEDS, HUGE], errors=FORM_AND_SIZE),
     door(decode_stored_presence, seeds=[*presence.SEEDS, HUGE], errors=FORM_AND_SIZE),
     door(decode_profile, seeds=[encode_profile(Profile("Ana")), HUGE], errors=FORM_AND_SIZE),
+    door(
+        decode_base64url,
+        feed=lambda data: judged(decode_base64url(text(data)) is not None),
+        seeds=[encode_base64url(bytes(range(20))).encode(), b"AB=="],
+        errors=(),
+    ),
     door(decode_safety_code, feed=lambda data: decode_safety_code(text(data)), seeds=[CODE], errors=FORM),
     door(decode_well_known, seeds=[encode_well_known(DOCUMENT), HUGE], errors=FORM_AND_SIZE),
     door(decode_signed_well_known, seeds=[sign_well_known(HOME_KEY, DOCUMENT), HUGE], errors=FORM_AND_SIZE),

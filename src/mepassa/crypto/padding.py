@@ -17,13 +17,26 @@ def pad(content: bytes) -> bytes:
     size = SMALLEST_BYTES
     while size < len(content) + 1:
         size *= 2
+    return mark(content, size)
+
+
+def mark(content: bytes, size: int) -> bytes:
+    """`size` bytes, more than `content`: the mark 0x80 ends it, zeros fill up."""
     return (content + b"\x80").ljust(size, b"\x00")
+
+
+def unmark(padded: bytes) -> bytes:
+    """What `mark` was given. Raises `InvalidMessageError` where there is no mark, or something behind it."""
+    content, found, zeros = padded.rpartition(b"\x80")
+    if not found or zeros.strip(b"\x00"):
+        raise InvalidMessageError
+    return content
 
 
 def unpad(padded: bytes) -> bytes:
     """Raises `InvalidMessageError` unless `padded` is exactly what `pad` makes."""
-    content, mark, zeros = padded.rpartition(b"\x80")
-    if not mark or zeros.strip(b"\x00") or len(content) > MAX_CONTENT_BYTES or len(pad(content)) != len(padded):
+    content = unmark(padded)
+    if len(content) > MAX_CONTENT_BYTES or len(pad(content)) != len(padded):
         raise InvalidMessageError
     return content
 

@@ -8,6 +8,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from mepassa.crypto.errors import AuthenticationError, InvalidMessageError
+from mepassa.crypto.padding import mark, unmark
 from mepassa.crypto.primitives import ZERO_SALT, RandomBytes, hkdf
 from mepassa.model.errors import TooLargeError
 from mepassa.model.ids import AccountId
@@ -33,7 +34,7 @@ def seal_profile(
     if size is None:
         raise TooLargeError(len(profile), MAX_PROFILE_BYTES)
     nonce = random(NONCE_BYTES)
-    padded = (profile + b"\x80").ljust(_room(size) + 1, b"\x00")
+    padded = mark(profile, _room(size) + 1)
     return nonce + _cipher(profile_key).encrypt(nonce, padded, _bound_to(account, version))
 
 
@@ -46,10 +47,7 @@ def open_profile(profile_key: SecretBytes, account: AccountId, version: int, sea
         padded = _cipher(profile_key).decrypt(nonce, rest, _bound_to(account, version))
     except InvalidTag:
         raise AuthenticationError from None
-    profile, mark, zeros = padded.rpartition(b"\x80")
-    if not mark or zeros.strip(b"\x00"):
-        raise InvalidMessageError
-    return profile
+    return unmark(padded)
 
 
 def _room(sealed_bytes: int) -> int:

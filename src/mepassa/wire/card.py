@@ -4,12 +4,10 @@
 the dots are base64url of the encoded card, without padding.
 """
 
-import binascii
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-
 from mepassa.model.card import Card
 from mepassa.model.errors import MalformedError, TooLargeError
 from mepassa.model.home_url import check_home_url
+from mepassa.wire.base64url import decode_base64url, encode_base64url
 from mepassa.wire.codec import Codec
 
 MAX_CARD_BYTES = 640
@@ -60,15 +58,11 @@ def decode_link(text: str) -> Card:
 
 
 def _fragment(card: Card) -> str:
-    return urlsafe_b64encode(encode_card(card)).rstrip(b"=").decode()
+    return encode_base64url(encode_card(card))
 
 
 def _unfragment(text: str) -> bytes:
-    """Exactly one spelling is accepted: no padding, no other alphabet, no stray bits."""
-    try:
-        data = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
-    except (binascii.Error, ValueError) as error:
-        raise MalformedError("This contact link is damaged; ask for a new one.") from error
-    if urlsafe_b64encode(data).rstrip(b"=").decode() != text:
+    data = decode_base64url(text)
+    if data is None:
         raise MalformedError("This contact link is damaged; ask for a new one.")
     return data

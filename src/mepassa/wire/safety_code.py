@@ -3,10 +3,8 @@
 What is inside is Signal's own form (docs/protocol/identity.md, "Safety number"); `crypto.safety_number` judges it.
 """
 
-import binascii
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-
 from mepassa.model.errors import MalformedError
+from mepassa.wire.base64url import decode_base64url, encode_base64url
 
 SCHEME_PREFIX = "mepassa://verify/"
 MAX_CODE_CHARS = 512
@@ -15,7 +13,7 @@ _SENTENCE = "This is not a safety code of MePassa."
 
 
 def encode_safety_code(scannable: bytes) -> str:
-    return SCHEME_PREFIX + urlsafe_b64encode(scannable).rstrip(b"=").decode()
+    return SCHEME_PREFIX + encode_base64url(scannable)
 
 
 def decode_safety_code(text: str) -> bytes:
@@ -23,11 +21,7 @@ def decode_safety_code(text: str) -> bytes:
     code = text[: MAX_CODE_CHARS + 1].strip()
     if len(code) > MAX_CODE_CHARS or not code.startswith(SCHEME_PREFIX):
         raise MalformedError(_SENTENCE)
-    letters = code.removeprefix(SCHEME_PREFIX)
-    try:
-        scannable = urlsafe_b64decode(letters.encode("ascii") + b"=" * (-len(letters) % 4))
-    except (binascii.Error, ValueError) as error:
-        raise MalformedError(_SENTENCE) from error
-    if encode_safety_code(scannable) != code:
+    scannable = decode_base64url(code.removeprefix(SCHEME_PREFIX))
+    if scannable is None:
         raise MalformedError(_SENTENCE)
     return scannable
