@@ -183,7 +183,7 @@ class Messenger:
         account = contacts.check_card(own, card, direct=direct)
         known = await self._db.run(lambda tx: tx.contact(account))
         if known is not None and known.root_key != card.root_key:
-            await self._alarmed(lambda tx: verification.withdraw(tx, account, Alarm.ROOT_CHANGED))
+            await self._told(lambda tx: verification.withdraw(tx, account, Alarm.ROOT_CHANGED))
             raise SignatureError(contacts.OTHER_ROOT)
         if known is not None and known.state is ChatState.ACCEPTED:
             return known
@@ -196,7 +196,7 @@ class Messenger:
                 )
             )
         except DeviceListForkError:
-            await self._alarmed(lambda tx: verification.withdraw(tx, account, Alarm.LIST_FORKED))
+            await self._told(lambda tx: verification.withdraw(tx, account, Alarm.LIST_FORKED))
             raise
         self._contact_changed(account)
         return contact
@@ -223,12 +223,12 @@ class Messenger:
 
     async def verify(self, chat: AccountId, compared: str) -> Contact:
         """The person has found these 60 digits on both screens. Raises `ConflictError` when they are others."""
-        return await self._verification(
+        return await self._told(
             lambda tx: verification.verify(tx, contacts.require(tx, chat), compared, self._clock.now_ms())
         )
 
     async def unverify(self, chat: AccountId) -> Contact:
-        return await self._verification(lambda tx: verification.unverify(tx, contacts.require(tx, chat)))
+        return await self._told(lambda tx: verification.unverify(tx, contacts.require(tx, chat)))
 
     async def compare_code(self, chat: AccountId, code: str) -> verification.Comparison:
         """What the text of a scanned code says; a match marks the contact as verified."""
@@ -237,19 +237,15 @@ class Messenger:
         except MalformedError:
             await self.chat(chat)
             return verification.Comparison.NO_CODE
-        return await self._verification(
+        return await self._told(
             lambda tx: verification.compare(tx, contacts.require(tx, chat), scanned, self._clock.now_ms())
         )
 
-    async def _verification(self, work: Callable[[Tx], T]) -> T:
+    async def _told(self, work: Callable[[Tx], T]) -> T:
+        """In a transaction of its own, so kept although a command fails over it; then whoever watches looks again."""
         result = await self._db.run(work)
         self._on_change()
         return result
-
-    async def _alarmed(self, work: Callable[[Tx], object]) -> None:
-        """Kept although the command fails."""
-        await self._db.run(work)
-        self._on_change()
 
     def _changed(self, chat: AccountId) -> None:
         self._outbox.wake(chat)

@@ -194,7 +194,6 @@ def validate(
         return SenderVerdict.EXPIRED
     if certificate.signer.key != certificate.identity_key or certificate.signer.id != certificate.sender.device:
         return SenderVerdict.KEY_MISMATCH
-    entry = None if devices is None else devices.entry(certificate.sender.device)
-    if entry is None or entry.identity_key != certificate.identity_key:
+    if devices is None or not devices.lists(certificate.sender.device, certificate.identity_key):
         return SenderVerdict.UNLISTED_DEVICE
     return SenderVerdict.VALID

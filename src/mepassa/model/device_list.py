@@ -34,6 +34,11 @@ class DeviceList(msgspec.Struct, frozen=True, array_like=True):
     def entry(self, device: int) -> DeviceEntry | None:
         return next((entry for entry in self.devices if entry.device == device), None)
 
+    def lists(self, device: int, identity_key: IdentityKey) -> bool:
+        """Whether that device is one of them: the same number with another key is another device."""
+        entry = self.entry(device)
+        return entry is not None and entry.identity_key == identity_key
+
 
 class SignedDeviceList(msgspec.Struct, frozen=True, array_like=True):
     """The exact bytes that were signed, and the root key's signature over them (context string first)."""

@@ -56,9 +56,7 @@ def recover_account(
     devices = verify_device_list(root.public, known)
     if devices.home_key != home.key:
         raise ConflictError("This account's home is another one.")
-    number = 1 + max(entry.device for entry in devices.devices)
-    if number > LAST_DEVICE:
-        raise ConflictError("This account has had as many devices as there are numbers for.")
+    number = next_device_number(max(entry.device for entry in devices.devices))
     return _begin(tx, root, home, name, number, next_version(devices.version, now_ms), known.hash, rng)
 
 
@@ -93,6 +91,13 @@ def _begin(
     )
     tx.put_own(own)
     return own
+
+
+def next_device_number(highest: int) -> int:
+    """`highest`: of the numbers that are known to have been given. Raises `ConflictError` when there is none left."""
+    if highest >= LAST_DEVICE:
+        raise ConflictError("This account has had as many devices as there are numbers for.")
+    return highest + 1
 
 
 def check_no_account(tx: Tx) -> None:

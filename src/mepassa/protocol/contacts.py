@@ -25,6 +25,7 @@ from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Contact, EventKind, Invite, InviteKind, OwnAccount, Tx
 from mepassa.protocol.account import DAY_MS
 from mepassa.protocol.copies import tell_account, tell_contact
+from mepassa.protocol.device_changes import drop_waiting
 from mepassa.protocol.devices import learn_list
 from mepassa.protocol.outbound import Draft, address, address_renewed, drop_rows, make_content
 from mepassa.protocol.receipts import release_held
@@ -236,20 +237,12 @@ def block(tx: Tx, account: AccountId, now_ms: Timestamp, rng: Rng) -> Contact:
     if contact.state is ChatState.BLOCKED:
         return contact
     knew_keys = contact.state is not ChatState.REQUEST
-    close_chat(tx, account)
+    drop_waiting(tx, account)
     contact = _decide(tx, replace(contact, state=ChatState.BLOCKED, presence_key=None), now_ms)
     tell_contact(tx, contact, now_ms, rng)
     if knew_keys:
         new_keys(tx, now_ms, rng)
     return contact
-
-
-def close_chat(tx: Tx, account: AccountId) -> None:
-    """Nothing of ours is on its way there any more."""
-    for row in tx.outbox(account):
-        tx.delete_outbox(row.id)
-    for renewal in tx.renewals(account):
-        tx.delete_renewal(account, renewal.message_id)
 
 
 def new_keys(tx: Tx, now_ms: Timestamp, rng: Rng) -> None:

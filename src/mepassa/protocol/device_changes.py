@@ -38,6 +38,14 @@ def follow_list(tx: Tx, account: AccountId, before: DeviceList, after: DeviceLis
             tx.put_renewal(replace(renewal, confirmed=confirmed))
 
 
+def drop_waiting(tx: Tx, account: AccountId | None = None) -> None:
+    """Nothing of ours is on its way there (None: to anybody) any more, neither envelopes nor what is made anew."""
+    for row in tx.outbox(account):
+        tx.delete_outbox(row.id)
+    for renewal in tx.renewals(account):
+        tx.delete_renewal(renewal.account, renewal.message_id)
+
+
 def _forget(tx: Tx, peer: Address) -> None:
     """Sessions, what it said to groups, what could be asked for again, and where it was reached.
 

@@ -17,6 +17,7 @@ from mepassa.model.keys import IdentityKey
 from mepassa.model.status import ChatState
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.stores import Contact, EventKind, Tx
+from mepassa.protocol.account import DAY_MS
 from mepassa.protocol.alarms import Alarm, raise_alarm
 from mepassa.protocol.device_changes import follow_list
 from mepassa.protocol.removal import become_removed
@@ -24,7 +25,7 @@ from mepassa.protocol.restarts import ask_anew, has_restarted
 from mepassa.protocol.session import RemoteDevice
 from mepassa.protocol.verification import withdraw
 
-MAX_LIST_AHEAD_MS = 24 * 3600 * 1000
+MAX_LIST_AHEAD_MS = DAY_MS
 """How far ahead of our clock a list's version may be that a message names: clocks differ, thieves exaggerate."""
 _OWN_LIST_WANTED = "own-list-wanted"
 """The newest version of our own list that another device of ours has named."""
@@ -117,8 +118,7 @@ def learn_list(tx: Tx, contact: Contact, offered: SignedDeviceList) -> Contact:
 
 def _follow_own(tx: Tx, known: set[IdentityKey], devices: DeviceList) -> None:
     own = tx.own()
-    entry = devices.entry(own.address.device)
-    if entry is None or entry.identity_key != own.identity_key:
+    if not devices.lists(own.address.device, own.identity_key):
         become_removed(tx)
     elif any(entry.identity_key not in known for entry in devices.devices):
         raise_alarm(tx, Alarm.OWN_NEW_DEVICE)

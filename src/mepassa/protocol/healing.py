@@ -6,7 +6,6 @@ bounded, so that no poison can make two devices talk for ever.
 
 from dataclasses import replace
 
-from mepassa.model.content import Receipt
 from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.ids import AccountId, Address, EnvelopeId, MessageId, Timestamp
 from mepassa.model.status import ChatState, MessageStatus
@@ -14,11 +13,11 @@ from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, OutboxKind, OutboxRow, Tx, UnopenedRow
 from mepassa.protocol.account import DAY_MS, local_identity, sender_certificate
 from mepassa.protocol.devices import counterpart, remote_device
-from mepassa.protocol.outbound import EXPIRY_MS, kind_of, sealed
+from mepassa.protocol.outbound import EXPIRY_MS, outbox_row, sealed
 from mepassa.protocol.sealing import ResendRequest, Unsealed, seal_plaintext
 from mepassa.protocol.session import archive, failed_ratchet_key, must_archive
 from mepassa.protocol.session_rows import load_session
-from mepassa.wire.content import decode_content, encode_content, rewrite
+from mepassa.wire.content import decode_content, rewrite
 
 MAX_REQUESTS_PER_ENVELOPE = 3
 """How often one envelope is asked for, and how often its content is sent again, however it is asked for."""
@@ -126,18 +125,7 @@ def answer_resend(
         _seal_anew(tx, asker)
     tx.put_sent(replace(sent, resends=sent.resends + 1))
     content = rewrite(decode_content(sent.content), resend_of=sent.id)
-    row = OutboxRow(
-        id=0,
-        to=asker,
-        kind=kind_of(contact, content.body),
-        content=encode_content(content),
-        envelope=None,
-        message_id=None if isinstance(content.body, Receipt) else content.message_id,
-        created_ms=now_ms,
-        expires_ms=Timestamp(now_ms + EXPIRY_MS),
-        next_try_ms=now_ms,
-        resends=sent.resends + 1,
-    )
+    row = replace(outbox_row(contact, asker.device, content, now_ms), resends=sent.resends + 1)
     if _is_waiting(tx, contact, row):
         return
     tx.append_outbox(sealed(tx, contact, row, now_ms, rng))

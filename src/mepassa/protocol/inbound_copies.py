@@ -28,7 +28,8 @@ from mepassa.model.status import ChatState, MessageStatus
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, Tx
-from mepassa.protocol.contacts import close_chat, tell_keys
+from mepassa.protocol.contacts import tell_keys
+from mepassa.protocol.device_changes import drop_waiting
 from mepassa.protocol.devices import alarm_fork, is_of_before, learn_list, ourselves
 from mepassa.protocol.outbound import EXPIRY_MS
 from mepassa.protocol.receipts import acknowledge_to_sender, read_elsewhere, release_held, take_receipt
@@ -138,7 +139,7 @@ def _contact(tx: Tx, own: AccountId, copy: ContactCopy, now_ms: Timestamp, rng: 
     tx.put_contact(contact)
     tx.append_event(EventKind.CHAT, chat=account)
     if contact.state is ChatState.BLOCKED:
-        close_chat(tx, account)
+        drop_waiting(tx, account)
     elif contact.state is ChatState.ACCEPTED and before is not None and before.state is ChatState.REQUEST:
         release_held(tx, contact, now_ms, rng)
 

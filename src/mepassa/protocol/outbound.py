@@ -55,7 +55,7 @@ def make_content(tx: Tx, contact: Contact, draft: Draft, now_ms: Timestamp) -> C
     )
 
 
-def kind_of(contact: Contact, body: Body) -> OutboxKind:
+def _kind_of(contact: Contact, body: Body) -> OutboxKind:
     if contact.state is ChatState.REQUESTED and contact.profile_key is None:
         return OutboxKind.REQUEST
     # A hello asks somebody for a contact as a text does; to a contact it only names our newest list.
@@ -95,19 +95,27 @@ def address_device(
     stored_only: bool = False,
 ) -> None:
     """The same for one device alone."""
-    row = OutboxRow(
+    row = replace(outbox_row(contact, device, content, now_ms), stored_only=stored_only)
+    if after_s == 0.0:
+        row = sealed(tx, contact, row, now_ms, rng)
+    else:
+        row = replace(row, next_try_ms=Timestamp(now_ms + int(after_s * 1000)))
+    tx.append_outbox(row)
+
+
+def outbox_row(contact: Contact, device: int, content: Content, now_ms: Timestamp) -> OutboxRow:
+    """What brings a content to one device, due now and not sealed yet."""
+    return OutboxRow(
         id=0,
         to=Address(contact.account, device),
-        kind=kind_of(contact, content.body),
+        kind=_kind_of(contact, content.body),
         content=encode_content(content),
         envelope=None,
         message_id=None if isinstance(content.body, Receipt) else content.message_id,
         created_ms=now_ms,
         expires_ms=Timestamp(now_ms + EXPIRY_MS),
-        next_try_ms=Timestamp(now_ms + int(after_s * 1000)),
-        stored_only=stored_only,
+        next_try_ms=now_ms,
     )
-    tx.append_outbox(sealed(tx, contact, row, now_ms, rng) if after_s == 0.0 else row)
 
 
 def address_renewed(tx: Tx, contact: Contact, body: Body, now_ms: Timestamp, rng: Rng) -> None:

@@ -23,7 +23,7 @@ from mepassa.model.secret import SecretBytes
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import OwnAccount, Tx
-from mepassa.protocol.account import LAST_DEVICE, MAX_REGISTRATION_ID, check_no_account
+from mepassa.protocol.account import MAX_REGISTRATION_ID, check_no_account, next_device_number
 from mepassa.protocol.contacts import new_keys, tell_list
 from mepassa.protocol.copies import tell_account, tell_new_device
 from mepassa.protocol.device_changes import follow_list
@@ -75,9 +75,7 @@ def add_device(
         raise ConflictError(f"An account has at most {MAX_DEVICES} devices; remove one first.")
     if any(entry.identity_key == identity_key for entry in before.devices):
         raise ConflictError("This device belongs to the account already.")
-    number = 1 + max(_highest_number(tx), *(entry.device for entry in before.devices))
-    if number > LAST_DEVICE:
-        raise ConflictError("This account has had as many devices as there are numbers for.")
+    number = next_device_number(max(_highest_number(tx), *(entry.device for entry in before.devices)))
     own = _sign_next(tx, root, (*before.devices, DeviceEntry(number, identity_key, registration_id)), now_ms)
     tell_list(tx, now_ms, rng)
     tell_account(tx, now_ms, rng)
@@ -123,8 +121,7 @@ def become_linked(tx: Tx, device: NewDevice, linked: Linked) -> OwnAccount:
     """
     check_no_account(tx)
     devices = verify_device_list(linked.root_key, linked.device_list)
-    entry = devices.entry(linked.address.device)
-    listed = entry is not None and entry.identity_key == device.key.public
+    listed = devices.lists(linked.address.device, device.key.public)
     if not listed or account_id(linked.root_key) != linked.address.account:
         raise SignatureError("The account does not list this device.")
     own = OwnAccount(

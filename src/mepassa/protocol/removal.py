@@ -8,6 +8,7 @@ from mepassa.model.device_list import SignedDeviceList
 from mepassa.model.errors import DeviceRemovedError
 from mepassa.ports.stores import Tx
 from mepassa.protocol.alarms import Alarm, raise_alarm
+from mepassa.protocol.device_changes import drop_waiting
 
 _REMOVED = "device-removed"
 """A setting that is there once a newer list of our root key names this device no longer."""
@@ -30,8 +31,7 @@ def learn_own_list(tx: Tx, offered: SignedDeviceList) -> bool:
     """
     own = tx.own()
     devices = verify_device_list(own.root_key, offered)
-    entry = devices.entry(own.address.device)
-    listed = entry is not None and entry.identity_key == own.identity_key
+    listed = devices.lists(own.address.device, own.identity_key)
     if devices.version <= own.list_version or listed or is_removed(tx):
         return is_removed(tx)
     become_removed(tx)
@@ -41,8 +41,5 @@ def learn_own_list(tx: Tx, offered: SignedDeviceList) -> bool:
 def become_removed(tx: Tx) -> None:
     """A list of our root key, newer than ours, does not name this device: it falls silent, and says so."""
     tx.put_setting(_REMOVED, b"\x01")
-    for row in tx.outbox():
-        tx.delete_outbox(row.id)
-    for renewal in tx.renewals():
-        tx.delete_renewal(renewal.account, renewal.message_id)
+    drop_waiting(tx)
     raise_alarm(tx, Alarm.DEVICE_REMOVED)

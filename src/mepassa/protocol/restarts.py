@@ -7,14 +7,14 @@ from dataclasses import replace
 from mepassa.model.card import Card
 from mepassa.model.content import MAX_REQUEST_TEXT_BYTES, Content, Introduction, Text
 from mepassa.model.device_list import DeviceList
-from mepassa.model.ids import Address, Timestamp
+from mepassa.model.ids import Address
 from mepassa.model.status import ChatState
 from mepassa.ports.stores import Contact, MessageKind, MessageRow, OutboxKind, OutboxRow, OwnAccount, Tx
+from mepassa.protocol.device_changes import ALWAYS, drop_waiting
 from mepassa.wire.content import encode_content
 
 MAX_TAKEN_ALONG = 20
 """Texts that had not arrived and go along: as many as a stranger may leave."""
-_EVER = Timestamp(2**53)
 
 
 def has_restarted(before: DeviceList, after: DeviceList) -> bool:
@@ -29,11 +29,8 @@ def ask_anew(tx: Tx, contact: Contact, devices: DeviceList) -> Contact:
         return contact
     contact = replace(contact, state=ChatState.REQUESTED, profile_key=None, presence_key=None, invite_token=None)
     tx.put_contact(contact)
-    for waiting in tx.outbox(contact.account):
-        tx.delete_outbox(waiting.id)
-    for renewal in tx.renewals(contact.account):
-        tx.delete_renewal(contact.account, renewal.message_id)
-    missing = [row for row in tx.overdue(_EVER) if row.chat == contact.account and _fits_a_request(row)]
+    drop_waiting(tx, contact.account)
+    missing = [row for row in tx.overdue(ALWAYS) if row.chat == contact.account and _fits_a_request(row)]
     for row in sorted(missing, key=lambda row: row.sender_seq)[-MAX_TAKEN_ALONG:]:
         content = encode_content(_again(tx.own(), contact, row))
         for entry in devices.devices:
