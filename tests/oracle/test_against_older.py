@@ -41,16 +41,7 @@ def theirs(older_oracle: Oracle, ours: Person) -> OfficialPerson:
 def test_it_answers_a_session_that_we_begin(ours: Person, theirs: OfficialPerson, seed: int, *, one_time: bool) -> None:
     start(ours, theirs, we_initiate=True, one_time=one_time)
     road = Travelling(ours, theirs, random.Random(seed))
-    while road.counts.get("opened", 0) < 300:
-        road.send(loss=0.15)
-        while road.dice.random() < 0.5 or road.waited_too_long:
-            road.deliver()
-    while road.to_us or road.to_them:
-        road.deliver()
-    current = ours.record(theirs.remote).current
-    assert current is not None
-    print(road.counts, "epoch", current.ratchet.spqr.epoch)
-    assert current.ratchet.spqr.epoch >= 2
+    assert road.go(until_opened=300) >= 2
 
 
 def test_sealed_messages_open_both_ways(ours: Person, theirs: OfficialPerson) -> None:

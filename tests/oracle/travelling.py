@@ -44,6 +44,19 @@ class Travelling:
     def count(self, what: str) -> None:
         self.counts[what] = self.counts.get(what, 0) + 1
 
+    def go(self, until_opened: int) -> int:
+        """Talk until so many messages were opened and nothing is on its way; returns the epoch of SPQR by then."""
+        while self.counts.get("opened", 0) < until_opened:
+            self.send(loss=0.15)
+            while self.dice.random() < 0.5 or self.waited_too_long:
+                self.deliver()
+        while self.to_us or self.to_them:
+            self.deliver()
+        current = self.ours.record(self.theirs.remote).current
+        assert current is not None
+        print(self.counts, "epoch", current.ratchet.spqr.epoch)
+        return current.ratchet.spqr.epoch
+
     def send(self, loss: float) -> None:
         text = self.dice.randbytes(self.dice.randrange(1, 120))
         if self.dice.random() < 0.5:

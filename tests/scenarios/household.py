@@ -407,10 +407,14 @@ class House:
         )
 
 
+async def link_of(peer: Peer, kind: InviteKind = InviteKind.LINK) -> str:
+    return (await peer.ask(lambda messenger: messenger.create_invite(kind))).link
+
+
 async def befriend(one: Peer, two: Peer) -> None:
     """By a QR code, which accepts at once."""
-    shown = await two.ask(lambda messenger: messenger.create_invite(InviteKind.QR))
-    await one.ask(lambda messenger: messenger.add_contact(shown.link))
+    link = await link_of(two, InviteKind.QR)
+    await one.ask(lambda messenger: messenger.add_contact(link))
     await one.house.until(lambda: one.contact(two).state is ChatState.ACCEPTED)
     await one.house.at_rest()
 

@@ -19,13 +19,9 @@ from mepassa.protocol.sealing import open_sealed, seal
 from mepassa.protocol.session import MessageType
 from mepassa.protocol.tokens import token_for
 from mepassa.transports.mailbox import SealedHomes
-from tests.scenarios.household import HOME, House, Peer, befriend, copied, everyone_home, root_of
+from tests.scenarios.household import HOME, House, Peer, befriend, copied, everyone_home, link_of, root_of
 
 DELIVERED = MessageStatus.DELIVERED
-
-
-async def link_of(peer: Peer, kind: InviteKind = InviteKind.LINK) -> str:
-    return (await peer.ask(lambda messenger: messenger.create_invite(kind))).link
 
 
 def test_request_accept_and_receipts(tmp_path: Path) -> None:

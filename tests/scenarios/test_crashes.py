@@ -16,8 +16,8 @@ from mepassa.client.inbox import Arrival, Inbox
 from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.errors import MepassaError, TransientError
 from mepassa.model.status import MessageStatus
-from mepassa.ports.stores import InviteKind, MessageKind
-from tests.scenarios.household import House, Peer, copied, everyone_home
+from mepassa.ports.stores import MessageKind
+from tests.scenarios.household import House, Peer, copied, everyone_home, link_of
 
 FEWEST_POINTS = 100
 STRIDE = int(os.environ.get("MEPASSA_STRIDE", "7"))
@@ -175,7 +175,7 @@ def first_contact(template: Path, folder: Path, seed: int, crash: tuple[str, int
 
     async def scenario() -> Ending:
         ana, beto = await everyone_home(house, "ana", "beto")
-        link = (await beto.ask(lambda messenger: messenger.create_invite(InviteKind.LINK))).link
+        link = await link_of(beto)
         before = dict(house.world.steps)
         if crash is not None:
             house.peers[crash[0]].crash_at_step(crash[1])

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mepassa.ports.stores import InviteKind, PrekeyKind, Tx
+from mepassa.ports.stores import PrekeyKind, Tx
 from mepassa.protocol import inbound
 from mepassa.protocol.prekeys import ConsumedPrekeys
-from tests.scenarios.household import Peer, copied, everyone_home
+from tests.scenarios.household import Peer, copied, everyone_home, link_of
 
 TEXT = "a primeira"
 
@@ -58,7 +58,7 @@ def story(template: Path, folder: Path, step: int | None) -> Ending:
 
     async def scenario() -> Ending:
         ana, beto = await everyone_home(house, "ana", "beto")
-        link = (await beto.ask(lambda messenger: messenger.create_invite(InviteKind.LINK))).link
+        link = await link_of(beto)
         await ana.ask(lambda messenger: messenger.add_contact(link))
         before = house.world.steps["beto"]
 

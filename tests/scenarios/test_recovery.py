@@ -9,12 +9,11 @@ from mepassa.identity import decode_device_list, decode_recovery_phrase, encode_
 from mepassa.model.device_list import SignedDeviceList
 from mepassa.model.errors import MepassaError
 from mepassa.model.status import ChatState, MessageStatus
-from mepassa.ports.stores import InviteKind
 from mepassa.protocol.alarms import Alarm
 from mepassa.protocol.removal import learn_own_list
 from mepassa.storage import InlineDb
 from mepassa.transports.mailbox import LoginRefusedError, Recovery, recover
-from tests.scenarios.household import DATABASE_KEY, HOME, House, Peer, befriend, root_of
+from tests.scenarios.household import DATABASE_KEY, HOME, House, Peer, befriend, link_of, root_of
 
 
 async def come_back(house: House, lost: Peer) -> Peer:
@@ -35,6 +34,13 @@ async def come_back(house: House, lost: Peer) -> Peer:
     peer.boot()
     await house.until(peer.is_known)
     return peer
+
+
+async def two_friends_at_home(house: House) -> tuple[Peer, Peer]:
+    await house.start_home()
+    ana, beto = await house.move_in("ana"), await house.move_in("beto")
+    await befriend(ana, beto)
+    return ana, beto
 
 
 def lose(peer: Peer) -> None:
@@ -63,9 +69,7 @@ def test_somebody_who_lost_every_device_comes_back_and_both_talk_again(tmp_path:
     house = House(tmp_path, seed=31)
 
     async def scenario() -> None:
-        await house.start_home()
-        ana, beto = await house.move_in("ana"), await house.move_in("beto")
-        await befriend(ana, beto)
+        ana, beto = await two_friends_at_home(house)
         await ana.send(beto, "antes")
         await house.at_rest()
         lose(ana)
@@ -95,10 +99,7 @@ def test_a_contact_who_never_writes_learns_of_it_within_a_day(tmp_path: Path) ->
     house = House(tmp_path, seed=32)
 
     async def scenario() -> None:
-        await house.start_home()
-        ana, beto = await house.move_in("ana"), await house.move_in("beto")
-        await befriend(ana, beto)
-        await house.at_rest()
+        ana, beto = await two_friends_at_home(house)
         lose(ana)
         again = await come_back(house, ana)
         await asyncio.sleep(2 * LOOKED_AT_EVERY_S)
@@ -114,10 +115,7 @@ def test_whoever_is_back_and_uses_a_contacts_link_is_a_contact_at_once(tmp_path:
     house = House(tmp_path, seed=33)
 
     async def scenario() -> None:
-        await house.start_home()
-        ana, beto = await house.move_in("ana"), await house.move_in("beto")
-        await befriend(ana, beto)
-        await house.at_rest()
+        ana, beto = await two_friends_at_home(house)
         lose(ana)
         again = await come_back(house, ana)
         link = await link_of(beto)
@@ -136,10 +134,7 @@ def test_the_old_device_is_let_in_no_more_and_is_told_why_by_its_own_root_key(tm
     house = House(tmp_path, seed=34)
 
     async def scenario() -> None:
-        await house.start_home()
-        ana, beto = await house.move_in("ana"), await house.move_in("beto")
-        await befriend(ana, beto)
-        await house.at_rest()
+        ana, beto = await two_friends_at_home(house)
         again = await come_back(house, ana)
 
         def trouble() -> MepassaError | None:
@@ -155,8 +150,3 @@ def test_the_old_device_is_let_in_no_more_and_is_told_why_by_its_own_root_key(tm
         assert ana.inbox(beto) == []
 
     house.run(scenario)
-
-
-async def link_of(peer: Peer) -> str:
-    made = await peer.ask(lambda messenger: messenger.create_invite(InviteKind.LINK))
-    return made.link

@@ -28,7 +28,7 @@ from mepassa.model.route import Route
 from mepassa.model.secret import SecretBytes
 from mepassa.model.status import ChatState, MessageStatus
 from mepassa.ports.rng import Rng
-from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, Tx
+from mepassa.ports.stores import Contact, EventKind, Tx
 from mepassa.protocol.account import local_identity
 from mepassa.protocol.alarms import Alarm
 from mepassa.protocol.contacts import answer_received, check_introduction, request_crossed, request_received
@@ -59,6 +59,7 @@ from mepassa.protocol.sealing import (
 from mepassa.protocol.sender_keys import take_distribution
 from mepassa.protocol.session import Decrypted, LocalIdentity, MessageType
 from mepassa.protocol.session_rows import load_session
+from mepassa.protocol.shown import row_of
 from mepassa.protocol.verification import withdraw
 from mepassa.wire.content import decode_content
 
@@ -324,24 +325,10 @@ def _show(tx: Tx, contact: Contact, content: Content, arrival: Arrival, now_ms: 
     is_request = contact.state is ChatState.REQUEST
     if is_request and len(tx.messages(contact.account, None, MAX_REQUEST_TEXTS)) >= MAX_REQUEST_TEXTS:
         return False
-    body = content.body
-    if isinstance(body, UnknownBody) and content.sender_seq == 0:
+    if isinstance(content.body, UnknownBody) and content.sender_seq == 0:
         return True  # a later version's control content: nothing to show, but it did arrive
-    tx.insert_message(
-        MessageRow(
-            id=content.message_id,
-            chat=contact.account,
-            sender=contact.account,
-            kind=MessageKind.TEXT if isinstance(body, Text) else MessageKind.UNKNOWN,
-            text=body.text if isinstance(body, Text) else "",
-            sent_at_ms=min(content.sent_at_ms, now_ms),
-            sender_seq=content.sender_seq,
-            status=MessageStatus.DELIVERED,
-            reply_to=body.reply_to if isinstance(body, Text) else None,
-            route=arrival.route,
-            receipt_held=is_request,
-        )
-    )
+    row = row_of(content, chat=contact.account, sender=contact.account, status=MessageStatus.DELIVERED, now_ms=now_ms)
+    tx.insert_message(replace(row, route=arrival.route, receipt_held=is_request))
     tx.append_event(EventKind.MESSAGE, chat=contact.account, message_id=content.message_id)
     tx.append_event(EventKind.CHAT, chat=contact.account)
     return True

@@ -27,13 +27,14 @@ from mepassa.model.secret import SecretBytes
 from mepassa.model.status import ChatState, MessageStatus
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.rng import Rng
-from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, Tx
+from mepassa.ports.stores import Contact, EventKind, Tx
 from mepassa.protocol.contacts import tell_keys
 from mepassa.protocol.device_changes import drop_waiting
 from mepassa.protocol.devices import alarm_fork, is_of_before, learn_list, ourselves
 from mepassa.protocol.outbound import EXPIRY_MS
 from mepassa.protocol.receipts import acknowledge_to_sender, read_elsewhere, release_held, take_receipt
 from mepassa.protocol.sender_keys import take_distribution
+from mepassa.protocol.shown import row_of
 from mepassa.protocol.tokens import adopt_keys, keys_ms
 
 NEWEST = 100
@@ -77,21 +78,8 @@ def _show(tx: Tx, own: AccountId, chat: AccountId, content: Content, now_ms: Tim
     recipient's receipt, which comes here as well."""
     if chat == own or tx.message(content.message_id) is not None:
         return
-    body, sent_at_ms = content.body, min(content.sent_at_ms, now_ms)
-    tx.insert_message(
-        MessageRow(
-            id=content.message_id,
-            chat=chat,
-            sender=own,
-            kind=MessageKind.TEXT if isinstance(body, Text) else MessageKind.UNKNOWN,
-            text=body.text if isinstance(body, Text) else "",
-            sent_at_ms=sent_at_ms,
-            sender_seq=content.sender_seq,
-            status=MessageStatus.SENT,
-            reply_to=body.reply_to if isinstance(body, Text) else None,
-            expires_ms=Timestamp(sent_at_ms + EXPIRY_MS),
-        )
-    )
+    row = row_of(content, chat=chat, sender=own, status=MessageStatus.SENT, now_ms=now_ms)
+    tx.insert_message(replace(row, expires_ms=Timestamp(row.sent_at_ms + EXPIRY_MS)))
     contact = tx.contact(chat)
     if contact is not None and contact.last_sender_seq < content.sender_seq:
         tx.put_contact(replace(contact, last_sender_seq=content.sender_seq))
