@@ -53,12 +53,18 @@ def stage(tmp_path: Path) -> Iterator[tuple[Stage, Elsewhere]]:
         elsewhere.close()
 
 
-def page_of(stage: tuple[Stage, Elsewhere], person: Person, open_url: OpenUrl) -> Page:
+def address_of(stage: tuple[Stage, Elsewhere], person: Person) -> str:
+    """What `mepassa open` opens."""
+
     async def address() -> str:
         code = (await person.api.post("/codes"))["code"]
-        return f"{person.api.url}/open?code={code}&host=own"  # as `mepassa open` does
+        return f"{person.api.url}/open?code={code}&host=own"
 
-    return open_url(stage[1].run(address()), locale="pt-BR")
+    return stage[1].run(address())
+
+
+def page_of(stage: tuple[Stage, Elsewhere], person: Person, open_url: OpenUrl) -> Page:
+    return open_url(address_of(stage, person), locale="pt-BR")
 
 
 def test_two_people_meet_and_talk_through_their_pages(stage: tuple[Stage, Elsewhere], open_url: OpenUrl) -> None:
@@ -88,6 +94,22 @@ def test_two_people_meet_and_talk_through_their_pages(stage: tuple[Stage, Elsewh
     ana.get_by_label("Mensagem para Beto").fill("E esta vai direto")
     ana.keyboard.press("Enter")
     expect(beto.get_by_text("E esta vai direto").last).to_be_visible(timeout=SLOWLY)
+
+
+def test_a_page_that_was_open_over_a_restart_says_what_to_do_and_goes_on_once_it_is_done(
+    stage: tuple[Stage, Elsewhere], open_url: OpenUrl
+) -> None:
+    """Decision 0164: the cookie ends with the node that gave it."""
+    ana = stage[0].people[0]
+    page = page_of(stage, ana, open_url)
+    expect(page.get_by_role("button", name="Convidar alguém").first).to_be_visible(timeout=SLOWLY)
+    stage[1].run(ana.stop())
+    expect(page.get_by_text("parou de responder")).to_be_visible(timeout=SLOWLY)
+    stage[1].run(ana.start(None))
+    expect(page.get_by_text("cada vez que o MePassa recomeçar")).to_be_visible(timeout=SLOWLY)
+    expect(page.get_by_text("mepassa open")).to_be_visible()
+    page.context.new_page().goto(address_of(stage, ana))
+    expect(page.get_by_role("button", name="Convidar alguém").first).to_be_visible(timeout=SLOWLY)
 
 
 def test_the_demos_page_shows_the_real_tour_and_its_switches_cut_things(open_url: OpenUrl) -> None:

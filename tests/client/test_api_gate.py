@@ -50,9 +50,11 @@ class Notes:
 
 
 @asynccontextmanager
-async def serving(frame_ancestor: str | None = None) -> AsyncIterator[tuple[str, Gate, ManualClock]]:
+async def serving(
+    frame_ancestor: str | None = None, *, chance: int = 1
+) -> AsyncIterator[tuple[str, Gate, ManualClock]]:
     clock = ManualClock()
-    gate = Gate(TOKEN, clock, SeededRng(1), frame_ancestor)
+    gate = Gate(TOKEN, clock, SeededRng(chance), frame_ancestor)
     app = web.Application(middlewares=[gate.middleware], client_max_size=MAX_BODY_BYTES)
     add_routes(app, "/api/v1", list(endpoints_of(Notes())))
     add_pages(app, gate)
@@ -121,6 +123,21 @@ async def test_a_one_time_code_becomes_a_cookie_once_and_only_for_a_minute() -> 
         clock.advance(CODE_LIFE_S + 1)
         async with http.get(f"{url}/open?code={late}") as answer:
             assert answer.status == 403
+
+
+async def test_a_cookie_that_was_seen_at_one_start_opens_nothing_at_the_next() -> None:
+    """Decision 0164. The same token, and the thief has put the value under the new port's name."""
+    shown: list[str] = []
+    statuses: list[int] = []
+    for start in (1, 2):
+        async with serving(chance=start) as (url, gate, _clock), aiohttp.ClientSession() as http:
+            async with http.get(f"{url}/open?code={gate.new_code()}", allow_redirects=False) as answer:
+                shown.append(answer.cookies[gate.cookie_name].value)
+            for value in shown:
+                cookie = {"Cookie": f"{gate.cookie_name}={value}"}
+                async with http.get(url + "/api/v1/notes/5", headers=cookie) as answer:
+                    statuses.append(answer.status)
+    assert statuses == [200, 401, 200], "the first by itself, then both at the second"
 
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"

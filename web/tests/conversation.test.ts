@@ -36,7 +36,6 @@ class Slow {
 
 const settle = () => new Promise((resume) => setTimeout(resume, 0));
 const texts = (one: Conversation) => one.messages.map((m) => (m.content.kind === "text" ? m.content.text : "?"));
-const unreachable = () => new ApiError({ code: "Unreachable", message: "", field: null });
 
 describe("sending", () => {
   it("shows the text at once, and once when both the event and the answer have come", async () => {
@@ -63,11 +62,11 @@ describe("sending", () => {
     expect(node.asked.map((ask) => ask.text)).toEqual(["um", "dois"]);
   });
 
-  it("asks again with the same client id until the node answers", async () => {
+  it.each(["Unreachable", "Unauthorized"])("asks again with the same client id until the node answers (%s)", async (code) => {
     const node = new Slow();
     const one = new Conversation(CHAT, ME, node.world());
     one.send("oi");
-    node.asked[0]!.refuse(unreachable());
+    node.asked[0]!.refuse(new ApiError({ code, message: "", field: null }));
     await settle();
     expect(one.outgoing[0]).toMatchObject({ state: "waiting" });
     node.timers.shift()!();

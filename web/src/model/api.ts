@@ -92,9 +92,9 @@ export class ApiError extends Error {
     this.code = body.code;
     this.field = body.field;
   }
-  /** Nobody refused: the node did not answer, and the same request may be made again. */
+  /** The node did not take it up, or not from this page until `mepassa open`: the same request may be made again. */
   get isTransient(): boolean {
-    return this.code === "Unreachable" || this.code === "BusyError";
+    return this.code === "Unreachable" || this.code === "Unauthorized" || this.code === "BusyError";
   }
 }
 

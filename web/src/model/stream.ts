@@ -36,6 +36,7 @@ export class EventStream {
     private readonly on: {
       /** Connected. `fresh`: nothing tells what was missed, so read everything anew. */
       up: (fresh: boolean) => void;
+      /** The socket was lost, or a try to get it back failed: who asks learns why, and that can change (a new start). */
       down: () => void;
       event: (event: StreamEvent) => void;
     },
@@ -64,12 +65,10 @@ export class EventStream {
 
   #connect(): void {
     const resumes = this.#seq;
-    let isUp = false;
     const isCurrent = () => this.#socket === socket && !this.#stopped;
     const socket: EventSocket = this.world.open(resumes, {
       onOpen: () => {
         if (!isCurrent()) return;
-        isUp = true;
         this.#tries = 0;
         this.on.up(resumes === null);
       },
@@ -77,7 +76,7 @@ export class EventStream {
       onClose: () => {
         if (!isCurrent()) return;
         this.#socket = null;
-        if (isUp || this.#tries === 0) this.on.down();
+        this.on.down();
         this.#retry();
       },
     });

@@ -1,7 +1,7 @@
 """Who may speak to the local API: this person's own programs and page, nobody's website (docs/guides/local-api.md).
 
 The port is open to every program and every web page on the machine, so each request must name this host (DNS
-rebinding), come from this origin if it says where it comes from, and carry the token or the cookie made from it.
+rebinding), come from this origin if it says where it comes from, and carry the token or the cookie of this start.
 """
 
 import hashlib
@@ -32,17 +32,17 @@ class Gate:
     rng: Rng
     frame_ancestor: str | None = None
     port: int = 0
+    cookie_value: str = field(init=False, repr=False)
+    """Drawn anew at each start: a browser shows it to other ports too, and what was seen there ends with this node (0164)."""
     _codes: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.cookie_value = self.rng.token(32).hex()
 
     @property
     def cookie_name(self) -> str:
         """Cookies ignore ports, so two nodes on one host need two names."""
         return f"mepassa_{self.port}"
-
-    @property
-    def cookie_value(self) -> str:
-        """Derived from the token, so that an open page survives a restart and the token never reaches a browser."""
-        return hmac.digest(self.token.expose(), b"mepassa cookie 1", hashlib.sha256).hex()
 
     @property
     def own_host(self) -> str:
