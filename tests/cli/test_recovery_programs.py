@@ -1,7 +1,10 @@
 """docs/protocol/identity.md, "Recovery" and "Root key at rest", with real programs: 24 words bring an account back."""
 
 import asyncio
+import itertools
+import os
 import re
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +12,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from devtools.programs import HomeProgram, Json, NodeProgram, befriend, mepassa
+from devtools.programs import WITHIN_S, HomeProgram, Json, NodeProgram, befriend, mepassa
 from mepassa.cli.demo.stage import until
 from mepassa.identity import decode_recovery_phrase
 
@@ -105,6 +108,33 @@ async def test_wrong_words_and_a_wrong_server_are_said_and_leave_nothing(world: 
         "init", "--recover", "--home", world.home.url, "--name", "Ana", "--data", str(folder), "--no-passphrase"
     )
     assert nobody_to_ask.code == 2
+
+
+async def test_the_words_are_not_shown_while_they_are_typed(world: World, tmp_path: Path) -> None:
+    """At a terminal. One word is wrong, and what is said about it shows that they have been read."""
+    typed = " ".join([*world.words.split()[:4], "wawe", *world.words.split()[5:]])
+    at_a_terminal = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", at_a_terminal, sys.executable, "-m", "mepassa", "init", "--recover",
+        "--home", world.home.url, "--name", "Ana", "--data", str(tmp_path / "nobody"), "--no-passphrase",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, env={**os.environ, "LC_ALL": "C.UTF-8"},
+    )  # fmt: skip
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(WITHIN_S):
+            asked = await process.stdout.readuntil(b": ")
+            process.stdin.write(typed.encode() + b"\n")
+            said = await process.stdout.read()
+            assert await process.wait() == 1
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert b"not shown" in asked
+    assert b"Word 5 of the recovery phrase is in no word list" in said
+    pairs = [" ".join(pair) for pair in itertools.pairwise(typed.split())]
+    assert not [pair for pair in pairs if pair.encode() in asked + said]
 
 
 async def test_24_words_bring_the_account_to_a_new_device_and_the_old_one_is_told(world: World, tmp_path: Path) -> None:

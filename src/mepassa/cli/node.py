@@ -199,7 +199,8 @@ def words_of(file: Path | None) -> SecretBytes:
         return SecretBytes(read_file(file, "words_file"))
     if not sys.stdin.isatty():
         raise UsageError("Give the 24 words with --words-file.", field="words_file")
-    return SecretBytes(input(pick("As 24 palavras: ", "The 24 words: ")).encode())
+    asked = pick("As 24 palavras (não aparecem na tela): ", "The 24 words (they are not shown on the screen): ")
+    return SecretBytes(getpass(asked).encode())
 
 
 def passphrase_of(file: Path | None, *, ask: bool) -> SecretBytes | None:
