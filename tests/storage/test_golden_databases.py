@@ -215,6 +215,8 @@ async def test_the_first_version_gives_its_root_key_to_a_file(golden: Golden, tm
 
         def set_password(self, service_name: str, username: str, password: str) -> None: ...
 
+        def delete_password(self, service_name: str, username: str) -> None: ...
+
     await move_root_key_out(db, tmp_path, RNG, passphrase=None, keyring=NoKeyring())
     assert await db.run(lambda tx: tx.kept_root_seed()) is None
     await db.close()

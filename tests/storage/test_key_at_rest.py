@@ -8,7 +8,16 @@ import pytest
 
 from mepassa.model.errors import ConflictError, NotInitialisedError, WrongPassphraseError
 from mepassa.model.secret import SecretBytes
-from mepassa.storage import KeyFile, KeyPlace, StorageError, key_place, load_key, make_key, root_key_file
+from mepassa.storage import (
+    KeyFile,
+    KeyPlace,
+    StorageError,
+    database_key_file,
+    key_place,
+    load_key,
+    make_key,
+    root_key_file,
+)
 
 
 class Dice:
@@ -38,6 +47,9 @@ class MemoryKeyring:
     def set_password(self, service_name: str, username: str, password: str) -> None:
         self.kept[service_name, username] = password
 
+    def delete_password(self, service_name: str, username: str) -> None:
+        del self.kept[service_name, username]
+
 
 def test_a_passphrase_wraps_the_key_and_the_wrong_one_changes_nothing(tmp_path: Path) -> None:
     right = SecretBytes(b"correta cavalo")
@@ -61,6 +73,30 @@ def test_the_keyring_keeps_it_and_the_file_only_says_so(tmp_path: Path) -> None:
     for other in (None, MemoryKeyring()):
         with pytest.raises(WrongPassphraseError):
             load_key(tmp_path, keyring=other)
+
+
+def test_a_key_that_is_forgotten_leaves_the_keyring_too_and_no_other_key_does(tmp_path: Path) -> None:
+    keyring, dice = MemoryKeyring(), Dice()
+    make_key(tmp_path, dice, keyring=keyring)
+    before = dict(keyring.kept)
+    root_key_file(tmp_path).keep(SEED, dice, keyring=keyring)
+    root_key_file(tmp_path).forget(lambda: keyring)
+    assert keyring.kept == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["database-key"]
+    root_key_file(tmp_path).forget(lambda: keyring)  # and again: nothing is there
+
+
+def test_a_keyring_that_refuses_a_key_leaves_nothing_in_it_that_no_file_names(tmp_path: Path) -> None:
+    class TakesAndFails(MemoryKeyring):
+        def set_password(self, service_name: str, username: str, password: str) -> None:
+            super().set_password(service_name, username, password)
+            raise PermissionError
+
+    keyring = TakesAndFails()
+    with pytest.raises(PermissionError):
+        make_key(tmp_path, Dice(), keyring=keyring)
+    database_key_file(tmp_path).forget(lambda: keyring)
+    assert not keyring.kept
 
 
 def test_without_either_it_lies_in_a_file_that_only_its_owner_reads(tmp_path: Path) -> None:

@@ -31,8 +31,7 @@ from mepassa.ports.folder_lock import FILE_NAME as LOCK_NAME
 from mepassa.ports.folder_lock import FolderLock
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.rng import Rng, SystemRng
-from mepassa.storage import SqlDb, open_database
-from mepassa.storage.key import FILE_NAME, ROOT_FILE_NAME, Keyring, make_key
+from mepassa.storage import KeyFile, Keyring, SqlDb, database_key_file, make_key, open_database, root_key_file
 from mepassa.transports.mailbox import Recovery, Registration, WebSocketDialer, fetch_well_known, register
 from mepassa.transports.mailbox import recover as recover_at_home
 
@@ -141,10 +140,10 @@ async def _in_fresh_folder(config: InitConfig, begin: Callable[[_Draft], Awaitab
     folder.make()
     draft = folder.root / DRAFT_NAME
     with FolderLock(folder.root):
-        if folder.database.exists():
-            raise ConflictError("This folder has an account already; choose another folder.")
-        if draft.exists():  # an earlier try was killed
+        if draft.exists() and not folder.database.exists():  # an earlier try was killed
             _remove(folder, draft)
+        if folder.database.exists() or any(file.path.exists() for file in _key_files(folder)):
+            raise ConflictError("This folder has an account already; choose another folder.")
         try:
             draft.touch(0o600)
             key = make_key(folder.root, rng, passphrase=config.passphrase, keyring=_keyring(config))
@@ -162,9 +161,15 @@ async def _in_fresh_folder(config: InitConfig, begin: Callable[[_Draft], Awaitab
 
 def _remove(folder: NodeFolder, draft: Path) -> None:
     """What a try that came to nothing has left. The draft goes last: while it is there, the rest is known to be ours."""
-    keys = (folder.root / name for name in (FILE_NAME, ROOT_FILE_NAME))
-    for leftover in (*folder.root.glob(f"{DRAFT_NAME}-*"), *keys, folder.token_file, draft):
+    for file in _key_files(folder):
+        with contextlib.suppress(Exception):  # a keyring's backend raises what it likes; why the try failed says more
+            file.forget(_system_keyring)
+    for leftover in (*folder.root.glob(f"{DRAFT_NAME}-*"), folder.token_file, draft):
         leftover.unlink(missing_ok=True)
+
+
+def _key_files(folder: NodeFolder) -> tuple[KeyFile, KeyFile]:
+    return database_key_file(folder.root), root_key_file(folder.root)
 
 
 async def _draw_up(
@@ -199,9 +204,12 @@ def _keep(config: InitConfig, draft: _Draft, root: RootKey) -> None:
 
 
 def _keyring(config: InitConfig) -> Keyring | None:
-    """The system's keyring, where there is a real one and nothing else was asked for."""
-    if config.no_passphrase or config.passphrase is not None:
-        return None
+    """The system's keyring, where nothing else was asked for."""
+    return None if config.no_passphrase or config.passphrase is not None else _system_keyring()
+
+
+def _system_keyring() -> Keyring | None:
+    """None where there is no real one."""
     import keyring  # noqa: PLC0415 - a quarter of a second, and only `init` without a passphrase needs it
     from keyring.backends.fail import Keyring as NoKeyring  # noqa: PLC0415 - as above
 

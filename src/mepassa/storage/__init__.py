@@ -2,7 +2,16 @@
 
 from mepassa.storage.database import InlineDb, SqlDb, open_database
 from mepassa.storage.errors import NewerDatabaseError, StorageError
-from mepassa.storage.key import KeyFile, KeyPlace, Keyring, key_place, load_key, make_key, root_key_file
+from mepassa.storage.key import (
+    KeyFile,
+    KeyPlace,
+    Keyring,
+    database_key_file,
+    key_place,
+    load_key,
+    make_key,
+    root_key_file,
+)
 
 __all__ = [
     "InlineDb",
@@ -12,6 +21,7 @@ __all__ = [
     "NewerDatabaseError",
     "SqlDb",
     "StorageError",
+    "database_key_file",
     "key_place",
     "load_key",
     "make_key",

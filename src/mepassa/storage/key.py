@@ -5,6 +5,7 @@ entry's name 16 · `passphrase\\n` + salt 16 + nonce 12 + sealed key 48 · `plai
 p = 4 (0.1 s); AES-256-GCM-SIV with the first line and the key's purpose as associated data.
 """
 
+from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -39,6 +40,8 @@ class Keyring(Protocol):
 
     def set_password(self, service_name: str, username: str, password: str) -> None: ...
 
+    def delete_password(self, service_name: str, username: str) -> None: ...
+
 
 class PassphraseMissingError(WrongPassphraseError):
     sentence = "This database is locked with a passphrase; give it with --passphrase-file."
@@ -69,8 +72,8 @@ class KeyFile:
             write_private(self.path, line + salt + nonce + sealed)
         elif keyring is not None:
             entry = rng.token(_ENTRY)  # not the folder's path: a folder may be moved
+            write_private(self.path, _line(KeyPlace.KEYRING) + entry)  # first: no entry that nothing names any more
             keyring.set_password(SERVICE, entry.hex(), key.expose().hex())
-            write_private(self.path, _line(KeyPlace.KEYRING) + entry)
         else:
             write_private(self.path, _line(KeyPlace.PLAIN_FILE) + key.expose())
 
@@ -99,6 +102,18 @@ class KeyFile:
             case KeyPlace.PLAIN_FILE:
                 return SecretBytes(rest)
 
+    def forget(self, keyring: Callable[[], Keyring | None]) -> None:
+        """The file is gone, and the entry that it names. Raises what the keyring raises; the file is gone even then."""
+        try:
+            place, rest = self._read()
+            found = keyring() if place is KeyPlace.KEYRING else None
+            if found is not None:
+                found.delete_password(SERVICE, rest.hex())
+        except (NotInitialisedError, StorageError):
+            pass
+        finally:
+            self.path.unlink(missing_ok=True)
+
     def _read(self) -> tuple[KeyPlace, bytes]:
         try:
             data = self.path.read_bytes()
@@ -115,11 +130,15 @@ class KeyFile:
         raise StorageError(f"The file {self.path.name} is damaged; restore it from a backup.")
 
 
+def database_key_file(folder: Path) -> KeyFile:
+    return KeyFile(folder / FILE_NAME)
+
+
 def make_key(
     folder: Path, rng: Rng, *, passphrase: SecretBytes | None = None, keyring: Keyring | None = None
 ) -> SecretBytes:
     """A new database key, kept as `KeyFile.keep` says. Raises `ConflictError` when the folder has one already."""
-    file = KeyFile(folder / FILE_NAME)
+    file = database_key_file(folder)
     if file.path.exists():
         raise ConflictError("This folder has an account already; choose another folder.")
     key = SecretBytes(rng.token(KEY_BYTES))
@@ -129,12 +148,12 @@ def make_key(
 
 def key_place(folder: Path) -> KeyPlace:
     """Where this folder's database key is. Raises `NotInitialisedError` or `StorageError`."""
-    return KeyFile(folder / FILE_NAME).place()
+    return database_key_file(folder).place()
 
 
 def load_key(folder: Path, *, passphrase: SecretBytes | None = None, keyring: Keyring | None = None) -> SecretBytes:
     """The database key. Raises as `KeyFile.load`."""
-    return KeyFile(folder / FILE_NAME).load(passphrase=passphrase, keyring=keyring)
+    return database_key_file(folder).load(passphrase=passphrase, keyring=keyring)
 
 
 def root_key_file(folder: Path) -> KeyFile:
