@@ -44,6 +44,25 @@ def names_a_newer_list(phone: Phone) -> SignedDeviceList:
     return signed
 
 
+class TokensEnded(Directory):
+    """A home whose account was recovered, or has blocked us: our token is good no more, and whoever works is shown the list.
+
+    `worked`: when that was."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.worked: list[float] = []
+
+    async def fetch_account(
+        self, account: AccountId, token: bytes | None, *, prekeys: bool = True, devices: tuple[int, ...] = ()
+    ) -> FetchedAccount:
+        if token is not None:
+            self.fetches.append((account, asyncio.get_running_loop().time()))
+            raise TokenRefusedError
+        self.worked.append(asyncio.get_running_loop().time())
+        return await super().fetch_account(account, token, prekeys=prekeys)
+
+
 def test_a_home_that_freezes_the_list_is_asked_ever_less_often_and_told_once(pair: tuple[Phone, Phone]) -> None:
     ana, beto = pair
     directory = Directory()
@@ -72,12 +91,12 @@ def test_a_home_that_freezes_the_list_is_asked_ever_less_often_and_told_once(pai
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
-    [(TokenRefusedError(), ["list_withheld"]), (HomeUnreachableError(), [])],
+    ("answer", "told", "asked"),
+    [(TokenRefusedError(), ["list_withheld"], 4), (HomeUnreachableError(), [], 9)],
     ids=["refuses", "away"],
 )
 def test_a_home_that_refuses_withholds_and_one_that_is_away_does_not(
-    pair: tuple[Phone, Phone], answer: MepassaError, told: list[str]
+    pair: tuple[Phone, Phone], answer: MepassaError, told: list[str], asked: int
 ) -> None:
     ana, beto = pair
     directory = Directory()
@@ -88,28 +107,52 @@ def test_a_home_that_refuses_withholds_and_one_that_is_away_does_not(
 
     async def story(inbox: Inbox) -> None:
         await inbox.receive(envelope, Arrival(STORED))
-        await asyncio.sleep(HOUR_S / 2)
+        await asyncio.sleep(HOUR_S * 2.5)
         assert alarms(ana) == told
         directory.lists[beto.account] = newer
         await asyncio.sleep(HOUR_S)
 
     play(ana, directory, story)
     assert ana.contact(beto).device_list == newer
-    assert len({when for _, when in directory.fetches}) == 6, (
-        "where the token is refused, as anybody in the same moment"
+    assert len({when for _, when in directory.fetches}) == asked, (
+        "where the token is refused, as anybody in the same moment; that is work, so once an hour"
     )
 
 
-class TokensEnded(Directory):
-    """A home whose account was recovered: no token is good any more, and whoever works is shown the list."""
+def test_messages_that_name_newer_lists_cannot_make_us_work(pair: tuple[Phone, Phone]) -> None:
+    """Our token is refused, so that the list is asked for by work, and each message names a newer one."""
+    ana, beto = pair
+    directory = TokensEnded()
 
-    async def fetch_account(
-        self, account: AccountId, token: bytes | None, *, prekeys: bool = True, devices: tuple[int, ...] = ()
-    ) -> FetchedAccount:
-        if token is not None:
-            self.fetches.append((account, asyncio.get_running_loop().time()))
-            raise TokenRefusedError
-        return await super().fetch_account(account, token, prekeys=prekeys)
+    async def story(inbox: Inbox) -> None:
+        for _ in range(60 * 6):
+            beto.clock.advance(60)
+            directory.lists[beto.account] = names_a_newer_list(beto)
+            beto.write(ana, "tenho outra lista")
+            for envelope in beto.post(ana):
+                await inbox.receive(envelope, Arrival(STORED))
+            await asyncio.sleep(60)
+
+    play(ana, directory, story)
+    assert len(directory.worked) <= 8, "once an hour, and the look of the day"
+
+
+def test_whoever_has_blocked_us_is_not_said_to_be_held_back(pair: tuple[Phone, Phone]) -> None:
+    """The token is refused, but the list is there for anybody: the home withholds nothing."""
+    ana, beto = pair
+    directory = TokensEnded()
+    newer = names_a_newer_list(beto)
+    beto.write(ana, "adeus")
+    (envelope,) = beto.post(ana)
+    directory.lists[beto.account] = newer
+
+    async def story(inbox: Inbox) -> None:
+        await inbox.receive(envelope, Arrival(STORED))
+        await asyncio.sleep(HOUR_S * 12)
+
+    play(ana, directory, story)
+    assert ana.contact(beto).device_list == newer
+    assert alarms(ana) == []
 
 
 def test_where_our_token_is_good_no_more_the_list_is_asked_for_as_anybody_does(pair: tuple[Phone, Phone]) -> None:

@@ -1,21 +1,24 @@
 """docs/protocol/identity.md, "Recovery": what contacts do when somebody is back on devices that know nobody."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from mepassa.identity import IdentityKeyPair
-from mepassa.model.device_list import DeviceEntry, SignedDeviceList
+from mepassa.identity import IdentityKeyPair, decode_device_list
+from mepassa.model.content import ContactAccepted
+from mepassa.model.device_list import MAX_DEVICES, DeviceEntry, SignedDeviceList
 from mepassa.model.errors import DeviceRemovedError, SignatureError
 from mepassa.model.ids import Address
 from mepassa.model.secret import SecretBytes
 from mepassa.model.status import ChatState, MessageStatus, Verification
-from mepassa.ports.stores import InviteKind, OutboxKind
-from mepassa.protocol import contacts, verification
-from mepassa.protocol.account import recover_account
+from mepassa.ports.stores import InviteKind, OutboxKind, OutboxRow
+from mepassa.protocol import contacts, delivery, verification
+from mepassa.protocol.account import DAY_MS, recover_account
 from mepassa.protocol.alarms import Alarm
+from mepassa.protocol.device_changes import drop_waiting
 from mepassa.protocol.devices import learn_list
 from mepassa.protocol.inbound import Fate
 from mepassa.protocol.own_prekeys import stock_up
@@ -99,32 +102,129 @@ def test_what_had_not_arrived_goes_along_and_what_had_does_not(
     befriend(ana, beto)
     ana.write(beto, "chegou")
     settle(ana, beto)
-    stored = ana.write(beto, "guardada no servidor")
+    ana.write(beto, "guardada no servidor")
     (row,) = ana.outbox()
     ana.taken(row, StatusEvent.DEPOSIT_SYNCED, STORED)
     ana.write(beto, "na fila")
-    ana.write(beto, "x" * 3000)  # no request is so long: it fails in 14 days, and can be sent again then
+    ana.write(beto, "x" * 3000)  # no request is so long
     again = recovered(beto)
     learn(ana, beto, again.own.device_list)
-    assert next(decode_content(row.content).message_id for row in ana.outbox()) == stored.id
     settle_request(ana, again)
-    assert again.texts(ana) == ["guardada no servidor", "na fila"]
-    again.db.run_now(lambda tx: contacts.accept(tx, ana.account, direct=True, now_ms=again.now, rng=again.rng))
+    assert again.texts(ana) == ["na fila"], "the newest that fits asks, and the others follow the answer"
+    again.accept(ana)
     settle(ana, again)
-    statuses = {row.text: row.status for row in ana.screen(beto) if row.sender == ana.account}
-    assert statuses["guardada no servidor"] is statuses["na fila"] is MessageStatus.DELIVERED
-    assert statuses["x" * 3000] is MessageStatus.QUEUED
+    assert again.texts(ana) == ["guardada no servidor", "na fila", "x" * 3000]
+    assert {row.status for row in ana.screen(beto) if row.sender == ana.account} == {MessageStatus.DELIVERED}
+    assert [row.text for row in ana.screen(beto)].count("na fila") == 1
 
 
-def test_no_more_goes_along_than_a_stranger_may_leave(
-    ana: Phone, beto: Phone, recovered: Callable[[Phone], Phone]
-) -> None:
+def test_so_much_follows_the_answer_and_no_more(ana: Phone, beto: Phone, recovered: Callable[[Phone], Phone]) -> None:
     befriend(ana, beto)
     for number in range(MAX_TAKEN_ALONG + 5):
         ana.write(beto, f"m{number}")
-    learn(ana, beto, recovered(beto).own.device_list)
-    texts = [decode_content(row.content).body for row in ana.outbox()]
-    assert [text.text for text in texts] == [f"m{n}" for n in range(5, MAX_TAKEN_ALONG + 5)]  # type: ignore[union-attr]  # all of these are texts
+    again = recovered(beto)
+    learn(ana, beto, again.own.device_list)
+    settle_request(ana, again)
+    again.accept(ana)
+    settle(ana, again)
+    assert again.texts(ana) == [f"m{number}" for number in range(5, MAX_TAKEN_ALONG + 5)]
+
+
+def all_new(phone: Phone, number: int, *, keep: DeviceEntry | None = None) -> SignedDeviceList:
+    """The next list of the phone's root key: sixteen devices, none of them (or only `keep`) of any list before."""
+    phone.clock.advance(1)
+    fresh = (
+        DeviceEntry(n, IdentityKeyPair(SecretBytes(bytes([number, n]) * 16)).public, 7)
+        for n in range(2, MAX_DEVICES + 1)
+    )
+    first = keep or DeviceEntry(1, IdentityKeyPair(SecretBytes(bytes([number, 0]) * 16)).public, 7)
+    return next_list(phone, first, *fresh, drop=1)
+
+
+def asks(phone: Phone) -> list[OutboxRow]:
+    return [row for row in phone.outbox() if row.kind is OutboxKind.REQUEST]
+
+
+def test_lists_without_end_make_us_ask_once_for_each_text_that_was_written(ana: Phone, beto: Phone) -> None:
+    """Each of these deposits is work, and whoever holds the root key makes such a list in no time."""
+    befriend(ana, beto)
+    for number in range(MAX_TAKEN_ALONG):
+        ana.write(beto, f"m{number}")
+    learn(ana, beto, all_new(beto, 1))
+    assert len(asks(ana)) == MAX_DEVICES, "one text for each device"
+    for number in range(2, 6):
+        learn(ana, beto, all_new(beto, number))
+        assert asks(ana) == []
+    ana.write(beto, "e agora?")
+    assert len(asks(ana)) == MAX_DEVICES
+    learn(ana, beto, all_new(beto, 6))
+    assert len(asks(ana)) == MAX_DEVICES
+    learn(ana, beto, all_new(beto, 7))
+    assert asks(ana) == []
+
+
+def test_an_answer_between_two_such_lists_buys_nothing_again(ana: Phone, beto: Phone) -> None:
+    befriend(ana, beto)
+    ana.write(beto, "um")
+    ana.write(beto, "dois")
+    answer = ContactAccepted(beto.own.profile_key.expose(), None)
+    owed = []
+    for number in range(1, 5):
+        learn(ana, beto, all_new(beto, number))
+        ana.db.run_now(lambda tx: drop_waiting(tx, beto.account))  # all of it has been taken
+        ana.db.run_now(
+            lambda tx: contacts.answer_received(tx, contacts.require(tx, beto.account), answer, ana.now, ana.rng)
+        )
+        owed.append(sum(row.kind is OutboxKind.TEXT for row in ana.outbox()))
+    assert owed == [2 * MAX_DEVICES, 0, 0, 0]
+
+
+def test_where_we_have_no_token_a_list_brings_nothing_on_its_way_again(ana: Phone, beto: Phone) -> None:
+    ana.add(msgspec.structs.replace(beto.invite(), invite_token=None), beto)
+    (stays,) = decode_device_list(beto.own.device_list.body).devices
+    ana.write(beto, "oi")
+    learn(ana, beto, all_new(beto, 1, keep=stays))
+    assert [row.to.device for row in asks(ana)] == [1], "not to devices that came since"
+    ana.write(beto, "oi, todos")
+    assert len(asks(ana)) == 1 + MAX_DEVICES
+    learn(ana, beto, all_new(beto, 2, keep=stays))
+    assert {row.to.device for row in asks(ana)} == {1}, "not for other keys at the same numbers"
+
+
+def test_whoever_we_have_no_token_of_is_receipted_with_the_answer(ana: Phone, beto: Phone) -> None:
+    """Else everybody whom we have asked makes us work by writing."""
+    befriend(ana, beto)
+    learn(ana, beto, next_list(beto))
+    accepted = ana.contact(beto)
+    waiting = replace(accepted, state=ChatState.REQUESTED, profile_key=None, invite_token=None)
+    ana.db.run_now(lambda tx: tx.put_contact(waiting))
+    for text in ("um", "dois"):
+        beto.write(ana, text)
+        for envelope in beto.post(ana):
+            assert not ana.take(envelope).delivered
+    assert ana.texts(beto) == ["um", "dois"]
+    assert ana.outbox() == ()
+    answer = ContactAccepted(beto.own.profile_key.expose(), None)
+    ana.db.run_now(
+        lambda tx: contacts.answer_received(tx, contacts.require(tx, beto.account), answer, ana.now, ana.rng)
+    )
+    settle(ana, beto)
+    assert [row.status for row in beto.screen(ana)] == [MessageStatus.DELIVERED] * 2
+
+
+def test_a_request_that_is_refused_is_tried_ever_less_often(ana: Phone, beto: Phone) -> None:
+    """Each try is work."""
+    ana.add(msgspec.structs.replace(beto.invite(), invite_token=None), beto)
+    ana.write(beto, "oi")
+    (row,) = ana.ready(beto)
+    tries = 0
+    begun = ana.now
+    while ana.now < begun + DAY_MS:
+        next_try = ana.db.run_now(lambda tx: delivery.record_refused(tx, row.id, "BusyError", None, ana.now, ana.rng))
+        assert next_try is not None
+        tries += 1
+        ana.clock.advance(max(0.001, (next_try - ana.now) / 1000))
+    assert tries < 100
 
 
 def test_whoever_is_back_and_adds_a_contact_is_a_contact_at_once(

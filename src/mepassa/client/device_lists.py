@@ -52,6 +52,8 @@ class _Asking:
     asked_at: float | None = None
     routine: bool = False
     """What is due is the daily look: an answer with nothing new is fine."""
+    by_work: bool = False
+    """The last time it was asked for by work, which is not done again within an hour, whatever messages name."""
     running: bool = False
     tries: int = 0
     outdated: int = 0
@@ -141,10 +143,10 @@ class DeviceLists:
         return self._asking.setdefault(account, _Asking())
 
     def _ask_at(self, asking: _Asking, at: float) -> None:
-        """Not later than `at`, but never twice a minute."""
+        """Not later than `at`, but never twice a minute, and by work never twice an hour."""
         if asking.asked_at is not None:
-            at = max(at, asking.asked_at + FETCH_EVERY_S)
-        if asking.due is None or at < asking.due:
+            at = max(at, asking.asked_at + (LONGEST_PAUSE_S if asking.by_work else FETCH_EVERY_S))
+        if asking.due is None or asking.routine or at < asking.due:
             asking.due, asking.routine = at, False
             self._changed.set()
 
@@ -157,7 +159,7 @@ class DeviceLists:
         asking.due, asking.asked_at = None, self._clock.monotonic()
         routine, asking.routine = asking.routine, False
         try:
-            answer = await self._fetch(account)
+            answer = await self._fetch(account, asking)
             if answer is _Answer.CURRENT:
                 asking.tries = asking.outdated = 0
                 await self._on_current(account)
@@ -177,13 +179,13 @@ class DeviceLists:
         self._ask_at(asking, asking.asked_at + min(FETCH_EVERY_S * 2**asking.tries, LONGEST_PAUSE_S))
         asking.tries = min(asking.tries + 1, 16)
 
-    async def _fetch(self, account: AccountId) -> _Answer:
+    async def _fetch(self, account: AccountId, asking: _Asking) -> _Answer:
         contact = await self._db.run(lambda tx: counterpart(tx, account))
         if contact is None or contact.state not in {ChatState.ACCEPTED, ChatState.REQUESTED}:
             return _Answer.CURRENT
         try:
             home = self._homes.recipient(contact.home)
-            fetched = await _fetch_list(home, account, token_for(contact))
+            fetched = await _fetch_list(home, account, token_for(contact), asking)
             current = await self._db.run(lambda tx: learn_answered(tx, account, fetched.device_list))
         except DiskFullError:
             raise
@@ -199,11 +201,12 @@ def _alarm_withheld(tx: Tx, account: AccountId) -> None:
         raise_alarm(tx, Alarm.LIST_WITHHELD, account)
 
 
-async def _fetch_list(home: RecipientHome, account: AccountId, token: bytes | None) -> FetchedAccount:
+async def _fetch_list(home: RecipientHome, account: AccountId, token: bytes | None, asking: _Asking) -> FetchedAccount:
     """By our token, or by work where it is good no more: whoever has recovered their account cannot tell us the new one."""
-    try:
-        return await home.fetch_account(account, token, prekeys=False)
-    except TokenRefusedError:
-        if token is None:
-            raise
-        return await home.fetch_account(account, None, prekeys=False)
+    asking.by_work = token is None
+    if token is not None:
+        try:
+            return await home.fetch_account(account, token, prekeys=False)
+        except TokenRefusedError:
+            asking.by_work = True
+    return await home.fetch_account(account, None, prekeys=False)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from mepassa.identity import PresenceKeyPair, account_id, verify_device_list
 from mepassa.model.card import Card
-from mepassa.model.content import ContactAccepted, Hello, Introduction, PresenceKey, ProfileKey
+from mepassa.model.content import ContactAccepted, Hello, Introduction, PresenceKey, ProfileKey, Text
 from mepassa.model.device_list import DeviceList, SignedDeviceList
 from mepassa.model.errors import (
     ConflictError,
@@ -30,6 +30,7 @@ from mepassa.protocol.devices import learn_list
 from mepassa.protocol.outbound import Draft, address, address_renewed, drop_rows, make_content
 from mepassa.protocol.receipts import release_held
 from mepassa.protocol.removal import check_not_removed
+from mepassa.protocol.restarts import owed_texts
 from mepassa.protocol.tokens import previous_keys, rotate_presence, rotate_profile
 from mepassa.wire.content import decode_content
 
@@ -225,6 +226,10 @@ def answer_received(tx: Tx, contact: Contact, answer: ContactAccepted, now_ms: T
     if was_waiting:
         tell_contact(tx, contact, now_ms, rng)
         _tell_presence(tx, contact, now_ms, rng)
+        release_held(tx, contact, now_ms, rng)
+        for row in owed_texts(tx, contact):
+            draft = Draft(Text(row.text, row.reply_to), row.id, row.sender_seq)
+            address(tx, contact, make_content(tx, contact, draft, row.sent_at_ms), now_ms, rng)
         if any(contact.added_ms < previous.replaced_ms for previous in previous_keys(tx)):
             # Our introduction told a profile key that we have replaced since.
             address_renewed(tx, contact, ProfileKey(tx.own().profile_key.expose()), now_ms, rng)

@@ -17,7 +17,7 @@ from mepassa.model.route import Route
 from mepassa.model.status import ChatState, MessageStatus
 from mepassa.ports.mailbox import FetchedAccount
 from mepassa.ports.rng import Rng
-from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, OutboxRow, Tx
+from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, OutboxKind, OutboxRow, Tx
 from mepassa.protocol.account import local_identity
 from mepassa.protocol.contacts import require
 from mepassa.protocol.devices import counterpart, learn_list, remote_device
@@ -39,7 +39,9 @@ from mepassa.protocol.status import StatusEvent, move
 
 CLIENT_ID_BYTES = 16
 BACKOFF_BASE_S, BACKOFF_CAP_S = 1.0, 300.0
-"""Full-jitter back-off of one row: at first within a second, then within five minutes."""
+"""Full-jitter back-off of one row: at first within a second, then within five minutes…"""
+REQUEST_BACKOFF_CAP_S = 3600.0
+"""…and for a request within an hour: without a token each try is work, some seconds of it where the home asks for much."""
 
 
 def compose_text(
@@ -154,7 +156,8 @@ def record_refused(
     row = tx.outbox_row(row_id)
     if row is None:
         return None
-    wait_s = rng.uniform(0, min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2 ** min(row.attempts, 16)))
+    cap_s = REQUEST_BACKOFF_CAP_S if row.kind is OutboxKind.REQUEST else BACKOFF_CAP_S
+    wait_s = rng.uniform(0, min(cap_s, BACKOFF_BASE_S * 2 ** min(row.attempts, 16)))
     next_try_ms = Timestamp(now_ms + int(1000 * max(wait_s, retry_after_s or 0.0)))
     tx.update_outbox(replace(row, attempts=row.attempts + 1, next_try_ms=next_try_ms, last_error=error_name))
     return next_try_ms

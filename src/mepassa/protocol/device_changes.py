@@ -11,6 +11,7 @@ from mepassa.model.content import ContactAccepted, Hello, PresenceKey, ProfileKe
 from mepassa.model.device_list import DeviceList
 from mepassa.model.ids import AccountId, Address, Timestamp
 from mepassa.ports.stores import Tx
+from mepassa.protocol.tokens import token_for
 from mepassa.wire.content import decode_content
 
 ALWAYS = Timestamp(2**53)
@@ -20,15 +21,21 @@ not passed on to another."""
 
 
 def follow_list(tx: Tx, account: AccountId, before: DeviceList, after: DeviceList) -> None:
-    """`after` has taken the place of `before`; both are verified."""
+    """`after` has taken the place of `before`; both are verified.
+
+    Where we have no token each deposit is work: there a list, of which the account makes as many as it likes, brings
+    nothing on its way again (docs/decisions/0160).
+    """
+    contact = tx.contact(account)  # None: our own account
+    costs_work = contact is not None and token_for(contact) is None
     stay = {entry.device for entry in after.devices if entry in before.devices}
     for entry in before.devices:
         if entry.device not in stay:
             peer = Address(account, entry.device)
             _forget(tx, peer)
-            _take_back(tx, peer, is_listed=after.entry(entry.device) is not None)
-    fresh = [Address(account, entry.device) for entry in after.devices if entry.device not in stay]
-    _pass_on(tx, account, fresh)
+            _take_back(tx, peer, goes_again=after.entry(entry.device) is not None and not costs_work)
+    if not costs_work:
+        _pass_on(tx, account, [Address(account, entry.device) for entry in after.devices if entry.device not in stay])
     listed = {entry.device for entry in after.devices}
     for renewal in tx.renewals(account):
         confirmed = tuple(device for device in renewal.confirmed if device in stay)
@@ -60,12 +67,12 @@ def _forget(tx: Tx, peer: Address) -> None:
             tx.delete_unopened(row.id)
 
 
-def _take_back(tx: Tx, peer: Address, *, is_listed: bool) -> None:
+def _take_back(tx: Tx, peer: Address, *, goes_again: bool) -> None:
     """What waits for it: sealed anew for the key that the number stands for now, else dropped."""
     for row in tx.outbox(peer.account):
         if row.to != peer:
             continue
-        if is_listed and row.content and _is_for_every_device(row.content):
+        if goes_again and row.content and _is_for_every_device(row.content):
             tx.update_outbox(replace(row, envelope=None, attempts=0))
         else:
             tx.delete_outbox(row.id)

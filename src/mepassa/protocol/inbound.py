@@ -60,6 +60,7 @@ from mepassa.protocol.sender_keys import take_distribution
 from mepassa.protocol.session import Decrypted, LocalIdentity, MessageType
 from mepassa.protocol.session_rows import load_session
 from mepassa.protocol.shown import row_of
+from mepassa.protocol.tokens import token_for
 from mepassa.protocol.verification import withdraw
 from mepassa.wire.content import decode_content
 
@@ -311,7 +312,7 @@ def _take(
         case Text() | UnknownBody():
             if not _show(tx, contact, content, arrival, now_ms):
                 return False
-    if contact.state not in {ChatState.ACCEPTED, ChatState.REQUESTED}:
+    if contact.state is ChatState.REQUEST or token_for(contact) is None:
         return False
     acknowledge_to_sender(tx, contact, content.message_id, arrival.route, now_ms, rng)
     return True
@@ -323,12 +324,15 @@ def _show(tx: Tx, contact: Contact, content: Content, arrival: Arrival, now_ms: 
     if known is not None:
         return known.chat == contact.account and known.sender == contact.account
     is_request = contact.state is ChatState.REQUEST
+    held = (
+        is_request or token_for(contact) is None
+    )  # a receipt by work, as often as they write, would be theirs to ask for
     if is_request and len(tx.messages(contact.account, None, MAX_REQUEST_TEXTS)) >= MAX_REQUEST_TEXTS:
         return False
     if isinstance(content.body, UnknownBody) and content.sender_seq == 0:
         return True  # a later version's control content: nothing to show, but it did arrive
     row = row_of(content, chat=contact.account, sender=contact.account, status=MessageStatus.DELIVERED, now_ms=now_ms)
-    tx.insert_message(replace(row, route=arrival.route, receipt_held=is_request))
+    tx.insert_message(replace(row, route=arrival.route, receipt_held=held))
     tx.append_event(EventKind.MESSAGE, chat=contact.account, message_id=content.message_id)
     tx.append_event(EventKind.CHAT, chat=contact.account)
     return True

@@ -1,5 +1,8 @@
 """A contact that has recovered its account (docs/protocol/identity.md, "Recovery"): the same person by the same root key, on
-devices that are all new and know nobody. We ask again, and what had not arrived goes along.
+devices that are all new and know nobody. We ask again with the newest text that had not arrived; the others follow the answer.
+
+Whoever holds the root key makes such lists as often as they like, and without a token each deposit is work for us. So only
+what the person has written since the last time makes us ask again by ourselves (docs/decisions/0160).
 """
 
 from dataclasses import replace
@@ -14,7 +17,11 @@ from mepassa.protocol.device_changes import ALWAYS, drop_waiting
 from mepassa.wire.content import encode_content
 
 MAX_TAKEN_ALONG = 20
-"""Texts that had not arrived and go along: as many as a stranger may leave."""
+"""Texts that had not arrived and follow the answer."""
+
+
+_ASKED = "asked-anew-"
+"""A setting for each contact that has begun anew; its account id follows."""
 
 
 def has_restarted(before: DeviceList, after: DeviceList) -> bool:
@@ -30,8 +37,11 @@ def ask_anew(tx: Tx, contact: Contact, devices: DeviceList) -> Contact:
     contact = replace(contact, state=ChatState.REQUESTED, profile_key=None, presence_key=None, invite_token=None)
     tx.put_contact(contact)
     drop_waiting(tx, contact.account)
-    missing = [row for row in tx.overdue(ALWAYS) if row.chat == contact.account and _fits_a_request(row)]
-    for row in sorted(missing, key=lambda row: row.sender_seq)[-MAX_TAKEN_ALONG:]:
+    missing = _missing(tx, contact, contact.last_sender_seq)
+    asked, _ = _asked(tx, contact)
+    if missing and missing[-1].sender_seq > asked:
+        _put_asked(tx, contact, contact.last_sender_seq, owed=True)
+    for row in [row for row in missing if row.sender_seq > asked and _fits_a_request(row)][-1:]:
         content = encode_content(_again(tx.own(), contact, row))
         for entry in devices.devices:
             tx.append_outbox(
@@ -50,6 +60,16 @@ def ask_anew(tx: Tx, contact: Contact, devices: DeviceList) -> Contact:
     return contact
 
 
+def owed_texts(tx: Tx, contact: Contact) -> list[MessageRow]:
+    """What had not arrived when they began anew, now that they have answered; once."""
+    asked, owed = _asked(tx, contact)
+    if not owed:
+        return []
+    _put_asked(tx, contact, asked, owed=False)
+    under_way = {row.message_id for row in tx.outbox(contact.account)}
+    return [row for row in _missing(tx, contact, asked) if row.id not in under_way][-MAX_TAKEN_ALONG:]
+
+
 def introduction(own: OwnAccount, contact: Contact) -> Introduction:
     """Who we are, for somebody who has not answered yet."""
     return Introduction(
@@ -60,8 +80,24 @@ def introduction(own: OwnAccount, contact: Contact) -> Introduction:
     )
 
 
+def _missing(tx: Tx, contact: Contact, up_to: int) -> list[MessageRow]:
+    """Texts of ours without a receipt, by the numbers that this chat has given, oldest first."""
+    rows = (row for row in tx.overdue(ALWAYS) if row.chat == contact.account and row.kind is MessageKind.TEXT)
+    return sorted((row for row in rows if row.sender_seq <= up_to), key=lambda row: row.sender_seq)
+
+
+def _asked(tx: Tx, contact: Contact) -> tuple[int, bool]:
+    """The last number that this chat had given when we asked anew, and whether what was missing then is still owed."""
+    raw = tx.setting(_ASKED + contact.account.hex()) or bytes(9)
+    return int.from_bytes(raw[:8], "big"), raw[8] == 1
+
+
+def _put_asked(tx: Tx, contact: Contact, number: int, *, owed: bool) -> None:
+    tx.put_setting(_ASKED + contact.account.hex(), number.to_bytes(8, "big") + bytes([owed]))
+
+
 def _fits_a_request(row: MessageRow) -> bool:
-    return row.kind is MessageKind.TEXT and len(row.text.encode()) <= MAX_REQUEST_TEXT_BYTES
+    return len(row.text.encode()) <= MAX_REQUEST_TEXT_BYTES
 
 
 def _again(own: OwnAccount, contact: Contact, row: MessageRow) -> Content:
