@@ -210,6 +210,47 @@ def test_the_daily_look_does_not_keep_a_named_list_waiting(pair: tuple[Phone, Ph
     play(ana, directory, story)
 
 
+def test_a_list_that_is_held_back_is_told_once_whatever_is_named_and_however_often_we_start(
+    pair: tuple[Phone, Phone],
+) -> None:
+    ana, beto = pair
+    directory = Directory()
+    directory.lists[beto.account] = list_of(ana, beto)
+
+    async def story(inbox: Inbox) -> None:
+        beto.clock.advance(1)
+        names_a_newer_list(beto)
+        beto.write(ana, "tenho outra lista")
+        for envelope in beto.post(ana):
+            await inbox.receive(envelope, Arrival(STORED))
+        await asyncio.sleep(HOUR_S)
+        ana.write(beto, "enquanto isso")
+
+    for _ in range(3):
+        play(ana, directory, story)
+    assert alarms(ana) == ["list_withheld"]
+
+
+def test_another_list_that_a_device_names_is_asked_for_before_anything_is_said(pair: tuple[Phone, Phone]) -> None:
+    ana, beto = pair
+    directory = Directory()
+    known = list_of(ana, beto)
+    beto.adopt(next_list(beto, version=ana.contact(beto).list_version, home_url="https://fork.test"))
+    beto.write(ana, "bifurcada")
+    (envelope,) = beto.post(ana)
+
+    async def story(inbox: Inbox) -> None:
+        await inbox.receive(envelope, Arrival(STORED))
+        await asyncio.sleep(FETCH_EVERY_S / 2)
+        assert len(directory.fetches) == 1
+        assert alarms(ana) == [], "their home is away, and has not been asked"
+        directory.lists[beto.account] = known
+        await asyncio.sleep(FETCH_EVERY_S)
+
+    play(ana, directory, story)
+    assert alarms(ana) == ["DeviceListForkError"]
+
+
 def test_what_a_message_has_named_is_asked_for_again_after_a_start(pair: tuple[Phone, Phone]) -> None:
     ana, beto = pair
     directory = Directory()

@@ -74,17 +74,6 @@ def test_a_message_that_names_a_newer_list_makes_us_want_it(ana: Phone, beto: Ph
     assert not wants_list(ana.contact(beto))
 
 
-def test_the_same_version_with_another_hash_is_an_alarm(ana: Phone, beto: Phone) -> None:
-    befriend(ana, beto)
-    version = ana.contact(beto).list_version
-    forked = next_list(beto, version=version)
-    beto.db.run_now(lambda tx: tx.put_own(replace(tx.own(), device_list=forked)))
-    beto.write(ana, "bifurcada")
-    for envelope in beto.post(ana):
-        ana.take(envelope)
-    assert alarms(ana) == ["DeviceListForkError"]
-
-
 def test_an_unlisted_device_waits_for_the_list_unopened_and_unacknowledged(ana: Phone, beto: Phone) -> None:
     befriend(ana, beto)
     signed = become_second_device(beto)
@@ -107,6 +96,17 @@ def test_a_device_that_the_fetched_list_does_not_name_is_dropped_with_a_note(ana
     assert ana.take(envelope, list_is_fresh=True).fate is Fate.DROPPED
     assert alarms(ana) == ["unlisted_device"]
     assert ana.take(envelope).fate is Fate.SEEN_BEFORE
+
+
+def test_devices_that_no_list_names_are_told_once_whatever_comes_between(ana: Phone, beto: Phone) -> None:
+    befriend(ana, beto)
+    become_second_device(beto)
+    for number in range(5):
+        beto.write(ana, f"de ninguém, {number}")
+        ana.write(beto, "enquanto isso")
+        for envelope in beto.post(ana):
+            assert ana.take(envelope, list_is_fresh=True).fate is Fate.DROPPED
+    assert alarms(ana) == ["unlisted_device"]
 
 
 def test_adding_somebody_again_does_not_bring_an_older_list_back(ana: Phone, beto: Phone) -> None:

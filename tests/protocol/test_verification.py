@@ -13,7 +13,7 @@ from mepassa.model.status import ChatState, Verification
 from mepassa.ports.stores import EventKind
 from mepassa.protocol import contacts, verification
 from mepassa.protocol.alarms import Alarm
-from mepassa.protocol.devices import alarm_fork, learn_list
+from mepassa.protocol.devices import alarm_fork, learn_answered, learn_list
 from mepassa.protocol.verification import Comparison
 from tests.protocol.device_lists import alarms, become_second_device, next_list
 from tests.protocol.phones import Phone, befriend, settle
@@ -128,16 +128,67 @@ def test_a_forked_list_withdraws_it_and_says_so_once(verified: tuple[Phone, Phon
     assert alarms(ana) == [Alarm.LIST_FORKED]
 
 
-def test_a_message_that_names_another_list_of_the_same_version_withdraws_it(verified: tuple[Phone, Phone]) -> None:
-    ana, beto = verified
-    forked = next_list(beto, version=ana.contact(beto).list_version)
+def name_another_list(beto: Phone, ana: Phone, text: str) -> list[bool]:
+    """A device of Beto's says that there is another list of the version that Ana has. Whether his home is to be asked."""
+    forked = next_list(beto, version=ana.contact(beto).list_version, home_url=f"https://{text}.test")
     beto.db.run_now(lambda tx: tx.put_own(replace(tx.own(), device_list=forked)))
-    beto.write(ana, "bifurcada")
-    for envelope in beto.post(ana):
-        ana.take(envelope)
-    assert stands(ana, beto) is Verification.WITHDRAWN
-    assert ana.texts(beto) == ["bifurcada"], "the message itself is Beto's device's: shown, with the alarm"
+    beto.write(ana, text)
+    return [ana.take(envelope).list_wanted for envelope in beto.post(ana)]
+
+
+def home_shows(ana: Phone, beto: Phone, signed: SignedDeviceList) -> bool:
+    return ana.db.run_now(lambda tx: learn_answered(tx, beto.account, signed))
+
+
+def test_a_message_that_names_another_list_of_the_same_version_withdraws_it_once_the_home_was_asked(
+    verified: tuple[Phone, Phone],
+) -> None:
+    ana, beto = verified
+    known = ana.contact(beto).device_list
+    assert known is not None
+    assert name_another_list(beto, ana, "bifurcada") == [True]
+    assert ana.texts(beto) == ["bifurcada"], "the message itself is Beto's device's: shown"
+    assert (stands(ana, beto), alarms(ana)) == (Verification.VERIFIED, [])
+    assert home_shows(ana, beto, known)
+    assert (stands(ana, beto), alarms(ana)) == (Verification.WITHDRAWN, [Alarm.LIST_FORKED])
+
+
+def test_a_newer_list_settles_what_a_device_has_claimed(verified: tuple[Phone, Phone]) -> None:
+    ana, beto = verified
+    beto.clock.advance(1)
+    newer = next_list(beto)
+    name_another_list(beto, ana, "bifurcada")
+    assert home_shows(ana, beto, newer)
+    assert home_shows(ana, beto, newer)
+    assert (stands(ana, beto), alarms(ana)) == (Verification.VERIFIED, [])
+
+
+def test_a_device_that_lies_withdraws_a_verification_once_for_each_list(verified: tuple[Phone, Phone]) -> None:
+    """Whoever holds one device of a contact cannot sign lists; it cannot wear the person down either."""
+    ana, beto = verified
+    known = ana.contact(beto).device_list
+    assert known is not None
+    name_another_list(beto, ana, "um")
+    home_shows(ana, beto, known)
+    for lie in ("um", "dois", "tres"):
+        verify(ana, beto)
+        assert name_another_list(beto, ana, lie) == [False]
+        home_shows(ana, beto, known)
+        assert stands(ana, beto) is Verification.VERIFIED
     assert alarms(ana) == [Alarm.LIST_FORKED]
+
+
+def test_two_signed_lists_withdraw_it_however_often_it_was_compared(verified: tuple[Phone, Phone]) -> None:
+    ana, beto = verified
+    forked = next_list(beto, version=ana.contact(beto).list_version, home_url="https://fork.test")
+    for _ in range(2):
+        for _ in range(3):
+            assert home_shows(ana, beto, forked)
+            ana.write(beto, "entre um e outro")
+        assert stands(ana, beto) is Verification.WITHDRAWN
+        ana.clock.advance(1)
+        verify(ana, beto)
+    assert alarms(ana) == [Alarm.LIST_FORKED] * 2
 
 
 def test_what_was_withdrawn_stands_until_the_person_compares_anew(verified: tuple[Phone, Phone]) -> None:

@@ -15,8 +15,8 @@ from mepassa.ports.db import Db
 from mepassa.ports.mailbox import FetchedAccount, RecipientHome
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Tx
-from mepassa.protocol.alarms import Alarm, raise_alarm
-from mepassa.protocol.devices import counterpart, learn_answered, ourselves, wants_list
+from mepassa.protocol.alarms import Alarm, raise_alarm_once
+from mepassa.protocol.devices import counterpart, is_disputed, learn_answered, ourselves, wants_list
 from mepassa.protocol.tokens import token_for
 
 log = logging.getLogger("mepassa.device_lists")
@@ -98,9 +98,8 @@ class DeviceLists:
 
     async def run(self) -> None:
         """At a start, what messages have named before is asked for first."""
-        for contact in await self._db.run(lambda tx: (*tx.contacts(), ourselves(tx))):
-            if wants_list(contact):
-                self.named(contact.account)
+        for account in await self._db.run(_named_before):
+            self.named(account)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._enrol_contacts())
             while True:
@@ -195,10 +194,16 @@ class DeviceLists:
         return _Answer.CURRENT if current else _Answer.OUTDATED
 
 
+def _named_before(tx: Tx) -> list[AccountId]:
+    known = (*tx.contacts(), ourselves(tx))
+    return [contact.account for contact in known if wants_list(contact) or is_disputed(tx, contact)]
+
+
 def _alarm_withheld(tx: Tx, account: AccountId) -> None:
     """Our own list is told by our own devices as well, and no home can hold that back."""
-    if tx.contact(account) is not None:
-        raise_alarm(tx, Alarm.LIST_WITHHELD, account)
+    contact = tx.contact(account)
+    if contact is not None:
+        raise_alarm_once(tx, Alarm.LIST_WITHHELD, contact)
 
 
 async def _fetch_list(home: RecipientHome, account: AccountId, token: bytes | None, asking: _Asking) -> FetchedAccount:

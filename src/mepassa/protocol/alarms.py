@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from mepassa.model.ids import AccountId
-from mepassa.ports.stores import EventKind, Tx
+from mepassa.ports.stores import Contact, EventKind, Tx
 
 
 class Alarm(StrEnum):
@@ -33,3 +33,16 @@ def raise_alarm(tx: Tx, alarm: Alarm, chat: AccountId | None = None) -> None:
     if last and (last[0].kind, last[0].chat, last[0].note) == (EventKind.ALARM, chat, alarm.value):
         return
     tx.append_event(EventKind.ALARM, chat=chat, note=alarm.value)
+
+
+def raise_alarm_once(tx: Tx, alarm: Alarm, contact: Contact) -> None:
+    """Of one contact the same is told once, until it has another list or the person has compared anew: whoever causes it
+    can cause it at will. `contact` may be our own account."""
+    name, about = (
+        f"alarm-{alarm.value}-{contact.account.hex()}",
+        f"{contact.list_version} {contact.verified_ms}".encode(),
+    )
+    if tx.setting(name) == about:
+        return
+    tx.put_setting(name, about)
+    raise_alarm(tx, alarm, None if contact.account == tx.own().address.account else contact.account)

@@ -18,7 +18,7 @@ from mepassa.model.status import ChatState
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.stores import Contact, EventKind, Tx
 from mepassa.protocol.account import DAY_MS
-from mepassa.protocol.alarms import Alarm, raise_alarm
+from mepassa.protocol.alarms import Alarm, raise_alarm, raise_alarm_once
 from mepassa.protocol.device_changes import follow_list
 from mepassa.protocol.removal import become_removed
 from mepassa.protocol.restarts import ask_anew, has_restarted
@@ -29,6 +29,8 @@ MAX_LIST_AHEAD_MS = DAY_MS
 """How far ahead of our clock a list's version may be that a message names: clocks differ, thieves exaggerate."""
 _OWN_LIST_WANTED = "own-list-wanted"
 """The newest version of our own list that another device of ours has named."""
+_DISPUTED = "list-disputed-"
+"""A setting for each account of which a device has named another list of the version that we have; its id follows."""
 
 
 def listed_devices(contact: Contact) -> DeviceList | None:
@@ -133,7 +135,9 @@ def is_of_before(contact: Contact, offered: SignedDeviceList) -> bool:
 def note_list_version(tx: Tx, contact: Contact, content: Content, now_ms: Timestamp) -> Contact:
     """Every message names its sender's newest list, so that a home cannot freeze an old one.
 
-    A version is a time: one of the day after tomorrow would make every true list look old, and is not believed.
+    A version is a time: one of the day after tomorrow would make every true list look old, and is not believed. Another
+    list of the version that we have is a claim of one device: the home is asked first (`is_disputed`), and one such claim
+    counts for each list.
     """
     if content.list_version > now_ms + MAX_LIST_AHEAD_MS:
         return contact
@@ -144,9 +148,15 @@ def note_list_version(tx: Tx, contact: Contact, content: Content, now_ms: Timest
         contact.device_list is not None
         and content.list_version == contact.list_version
         and content.list_hash != contact.device_list.hash
+        and _dispute(tx, contact) is None
     ):
-        return alarm_fork(tx, contact)
+        _put_dispute(tx, contact, judged=False)
     return contact
+
+
+def is_disputed(tx: Tx, contact: Contact) -> bool:
+    """One of its devices names another list of the version that we have, and the home has not been asked since."""
+    return _dispute(tx, contact) is False
 
 
 def learn_answered(tx: Tx, account: AccountId, offered: SignedDeviceList) -> bool:
@@ -159,10 +169,13 @@ def learn_answered(tx: Tx, account: AccountId, offered: SignedDeviceList) -> boo
         return True
     try:
         contact = learn_list(tx, contact, offered)
+        is_forked = contact.device_list == offered and is_disputed(tx, contact)
     except DeviceListForkError:
+        is_forked = True
+    if is_forked:
+        _put_dispute(tx, contact, judged=True)
         alarm_fork(tx, contact)
-        return not wants_list(contact)
-    return contact.device_list == offered and not wants_list(contact)
+    return (is_forked or contact.device_list == offered) and not wants_list(contact)
 
 
 def wants_list(contact: Contact) -> bool:
@@ -170,19 +183,28 @@ def wants_list(contact: Contact) -> bool:
 
 
 def alarm_fork(tx: Tx, contact: Contact) -> Contact:
-    """The root key has signed two lists of one version: somebody else may have it, so a verification is withdrawn."""
+    """The root key has signed two lists of one version, or a listed device says so and the home shows but one: somebody
+    else may have the key, so a verification is withdrawn."""
     if _is_own(tx, contact):
-        raise_alarm(tx, Alarm.OWN_LIST_FORKED)
+        raise_alarm_once(tx, Alarm.OWN_LIST_FORKED, contact)
         return contact
     return withdraw(tx, contact.account, Alarm.LIST_FORKED) or contact
 
 
 def alarm_unlisted(tx: Tx, contact: Contact) -> None:
     """A list as new as any does not name a device that the root key has certified."""
-    if _is_own(tx, contact):
-        raise_alarm(tx, Alarm.OWN_UNLISTED_DEVICE)
-    else:
-        raise_alarm(tx, Alarm.UNLISTED_DEVICE, contact.account)
+    raise_alarm_once(tx, Alarm.OWN_UNLISTED_DEVICE if _is_own(tx, contact) else Alarm.UNLISTED_DEVICE, contact)
+
+
+def _dispute(tx: Tx, contact: Contact) -> bool | None:
+    """Of the list that we have: None without a dispute, else whether the home has been asked over it."""
+    version, _, judged = (tx.setting(_DISPUTED + contact.account.hex()) or b"").partition(b" ")
+    return judged == b"judged" if version == str(contact.list_version).encode() else None
+
+
+def _put_dispute(tx: Tx, contact: Contact, *, judged: bool) -> None:
+    value = f"{contact.list_version} {'judged' if judged else 'open'}"
+    tx.put_setting(_DISPUTED + contact.account.hex(), value.encode())
 
 
 def _is_own(tx: Tx, contact: Contact) -> bool:

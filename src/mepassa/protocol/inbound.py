@@ -36,6 +36,7 @@ from mepassa.protocol.devices import (
     alarm_fork,
     alarm_unlisted,
     counterpart,
+    is_disputed,
     learn_list,
     listed_devices,
     note_list_version,
@@ -189,7 +190,7 @@ def _from_contact(
     return Received(
         Fate.OPENED,
         contact.account,
-        list_wanted=wants_list(contact),
+        list_wanted=wants_list(contact) or is_disputed(tx, contact),
         delivered=taken,
         contacts_changed=keys or content.introduction is not None,
         alive=unsealed.sender if abs(now_ms - content.sent_at_ms) <= ALIVE_MS else None,

@@ -13,7 +13,7 @@ from mepassa.model.errors import ConflictError
 from mepassa.model.ids import AccountId, Timestamp
 from mepassa.model.status import Verification
 from mepassa.ports.stores import Contact, EventKind, OwnAccount, Tx
-from mepassa.protocol.alarms import Alarm, raise_alarm
+from mepassa.protocol.alarms import Alarm, raise_alarm_once
 
 
 class Comparison(StrEnum):
@@ -72,7 +72,7 @@ def withdraw(tx: Tx, account: AccountId, because: Alarm) -> Contact | None:
         return None
     if contact.verification is Verification.VERIFIED:
         contact = _put(tx, replace(contact, verification=Verification.WITHDRAWN))
-    raise_alarm(tx, because, account)
+    raise_alarm_once(tx, because, contact)
     return contact
 
 
