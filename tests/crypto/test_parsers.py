@@ -1,5 +1,6 @@
 """Every parser of Signal's formats: a value or a documented error, whatever the bytes; and the rules of reading."""
 
+import contextlib
 from collections.abc import Callable
 
 import pytest
@@ -112,6 +113,26 @@ def test_tags_and_fixed_numbers_are_read_up_to_their_ends() -> None:
     assert Schema({1: Kind.FIXED64}).decode(b"\x09" + b"\x07" + bytes(7)).number(1) == 7
     with pytest.raises(InvalidMessageError):
         Schema({1: Kind.FIXED64}).decode(b"\x09" + bytes(7))
+
+
+@pytest.mark.parametrize("field", [1, 9])
+@pytest.mark.parametrize("cut", [b"\x08\x80", b"\x09" + bytes(7), b"\x0a\x02x", b"\x0a", b"\x0d" + bytes(3)])
+def test_a_last_field_that_runs_over_the_end_is_refused_though_nobody_asks_for_it(field: int, cut: bytes) -> None:
+    kind = {0: Kind.UINT32, 1: Kind.FIXED64}.get(cut[0] & 7, Kind.BYTES)
+    with pytest.raises(InvalidMessageError):
+        Schema({field: kind}).decode(cut)
+
+
+@pytest.mark.parametrize("wire_type", range(8))
+def test_a_known_field_has_its_own_wire_type_and_no_other(wire_type: int) -> None:
+    written = bytes([1 << 3 | wire_type]) + bytes({1: 8, 5: 4}.get(wire_type, 1))
+    taken = set()
+    for kind in Kind:
+        with contextlib.suppress(InvalidMessageError):
+            Schema({1: kind}).decode(written)
+            taken.add(kind)
+    right = {0: {Kind.UINT32, Kind.UINT64}, 1: {Kind.FIXED64}, 2: {Kind.BYTES}}
+    assert taken == right.get(wire_type, set())
 
 
 @pytest.mark.parametrize("wire_type", [3, 4, 6, 7])

@@ -1,10 +1,14 @@
 """Every value in tests/vectors, computed again: changing one of them is a break with the official library."""
 
 import hashlib
+import hmac
 import json
 from pathlib import Path
 from typing import Any
 from uuid import UUID
+
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from mepassa.crypto.budget import WorkBudget
 from mepassa.crypto.certificates import (
@@ -153,6 +157,14 @@ def test_safety_number() -> None:
 def test_hmac_follows_rfc_4231_case_2() -> None:
     expected = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
     assert hmac_sha256(b"Jefe", b"what do ya want for nothing?").hex() == expected
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200))
+@example(bytes(63), b"").via("a key just below a block, one that fills it, and one that has to be hashed first")
+@example(bytes(range(64)), b"")
+@example(bytes(range(65)), b"")
+def test_hmac_is_that_of_the_standard_library(key: bytes, data: bytes) -> None:
+    assert hmac_sha256(key, data) == hmac.digest(key, data, "sha256")
 
 
 def test_hkdf_follows_rfc_5869_cases_1_and_3() -> None:

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import msgspec
+
 from mepassa.crypto.messages import decode_prekey_signal_message, encode_prekey_signal_message
 from mepassa.protocol.session import MessageType, SignalCiphertext
 from mepassa.testing.chance import SeededRng
@@ -277,9 +279,10 @@ def flipped(data: bytes, dice: random.Random, first: int = 0) -> bytes:
 def damaged(made: SignalCiphertext, dice: random.Random) -> SignalCiphertext:
     """In the part that the MAC covers; what stands around it in a PreKey message may be bound by nothing."""
     if made.type is not MessageType.PREKEY:
-        return replace(made, body=flipped(made.body, dice))
+        return msgspec.structs.replace(made, body=flipped(made.body, dice))
     outer = decode_prekey_signal_message(made.body)
-    return replace(made, body=encode_prekey_signal_message(replace(outer, message=flipped(outer.message, dice))))
+    damaged = replace(outer, message=flipped(outer.message, dice))
+    return msgspec.structs.replace(made, body=encode_prekey_signal_message(damaged))
 
 
 # --- many at once ------------------------------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ from tests.crypto.people import DAY_MS, NOW_MS, Person, acquainted
 def reshaped(ciphertext: SignalCiphertext, **changes: object) -> SignalCiphertext:
     """A PreKey message with other outer fields."""
     outer = replace(decode_prekey_signal_message(ciphertext.body), **changes)  # type: ignore[arg-type]  # the message's own fields
-    return replace(ciphertext, body=encode_prekey_signal_message(outer))
+    return msgspec.structs.replace(ciphertext, body=encode_prekey_signal_message(outer))
 
 
 # --- start -------------------------------------------------------------------------------------------------------------
@@ -346,7 +346,7 @@ def test_every_changed_byte_of_a_message_is_refused_and_changes_no_record() -> N
             body = bytearray(message.body)
             body[position] ^= 0x10
             try:
-                person.decrypt(peer.remote, replace(message, body=bytes(body)))
+                person.decrypt(peer.remote, msgspec.structs.replace(message, body=bytes(body)))
             except DecryptionError:
                 refused += 1
             else:  # the registration id is bound by nothing

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
 import pytest
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
@@ -312,7 +313,7 @@ def test_the_first_message_itself_opens_whatever_its_registration_id() -> None:
 
 @pytest.mark.parametrize("version", [0x00, 0x33, 0x34, 0x43, 0x45, 0x54, 0xFF])
 def test_a_first_message_of_another_version(version: int) -> None:
-    changed = replace(FIRST, body=bytes((version,)) + FIRST.body[1:])
+    changed = msgspec.structs.replace(FIRST, body=bytes((version,)) + FIRST.body[1:])
     with unchanged(BRUNO, CARLA), pytest.raises(InvalidMessageError):
         BRUNO.decrypt(CARLA.remote, changed)
 
@@ -330,7 +331,7 @@ def test_a_repeated_first_message_is_judged_by_what_is_inside() -> None:
         broken = outer.message[:position] + bytes([outer.message[position] ^ 2]) + outer.message[position + 1 :]
         body = second.body.replace(outer.message, broken)
         with unchanged(BRUNO, dora), pytest.raises(DecryptionError):
-            BRUNO.decrypt(dora.remote, replace(second, body=body))
+            BRUNO.decrypt(dora.remote, msgspec.structs.replace(second, body=body))
     assert BRUNO.decrypt(dora.remote, second) == b"2"
 
 

@@ -51,7 +51,7 @@ _PREKEY_SIGNAL_MESSAGE = Schema(
 
 def encode_addresses(sender: Address, receiver: Address) -> bytes:
     """36 bytes: service id and device of the sender, then of the receiver."""
-    return sender.service_id + bytes((sender.device,)) + receiver.service_id + bytes((receiver.device,))
+    return b"%b%c%b%c" % (sender.service_id, sender.device, receiver.service_id, receiver.device)
 
 
 class SignalMessage(State, frozen=True):

@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Callable
+from hashlib import sha256
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
@@ -19,12 +20,24 @@ ZERO_SALT = bytes(32)
 
 _SHA256 = SHA256()
 
+_BLOCK_BYTES = 64
+_INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
+"""HMAC's two pads as tables for `bytes.translate`: every byte of a key XOR 0x36 or 0x5C."""
+
+_PADDING = tuple(bytes((size,)) * size for size in range(17))
+"""PKCS7's paddings by size; 0 is none."""
+
 equal = hmac.compare_digest
 """Constant-time comparison: for every MAC, tag and secret."""
 
 
 def hmac_sha256(key: bytes, data: bytes) -> bytes:
-    return hmac.digest(key, data, "sha256")
+    """RFC 2104 §2 as it stands there. `hmac.digest` gives the same and takes half as long again: for every call OpenSSL
+    looks the hash up by name and builds a context. A message makes six."""
+    block = (key if len(key) <= _BLOCK_BYTES else sha256(key).digest()).ljust(_BLOCK_BYTES, b"\x00")
+    inner = sha256(block.translate(_INNER_PAD) + data).digest()
+    return sha256(block.translate(_OUTER_PAD) + inner).digest()
 
 
 def hkdf(salt: bytes, secret: bytes, info: bytes, length: int) -> bytes:
@@ -33,9 +46,8 @@ def hkdf(salt: bytes, secret: bytes, info: bytes, length: int) -> bytes:
 
 def encrypt_cbc(key: bytes, iv: bytes, plaintext: bytes) -> bytes:
     """AES-256-CBC with PKCS7 padding."""
-    padding = 16 - len(plaintext) % 16
     encryptor = Cipher(AES(key), CBC(iv)).encryptor()
-    return encryptor.update(plaintext + bytes([padding]) * padding) + encryptor.finalize()
+    return encryptor.update(plaintext + _PADDING[16 - len(plaintext) % 16]) + encryptor.finalize()
 
 
 def decrypt_cbc(key: bytes, iv: bytes, ciphertext: bytes) -> bytes:
@@ -45,7 +57,7 @@ def decrypt_cbc(key: bytes, iv: bytes, ciphertext: bytes) -> bytes:
     decryptor = Cipher(AES(key), CBC(iv)).decryptor()
     padded = decryptor.update(ciphertext) + decryptor.finalize()
     padding = padded[-1]
-    if not 1 <= padding <= 16 or padded[-padding:] != bytes([padding]) * padding:
+    if not 1 <= padding <= 16 or not padded.endswith(_PADDING[padding]):
         raise InvalidMessageError
     return padded[:-padding]
 

@@ -20,10 +20,15 @@ class Kind(Enum):
     BYTES = (2, 0)
 
 
+_ONE_BYTE = tuple(bytes((number,)) for number in range(0x80))
+
+
 def encode_varint(number: int) -> bytes:
-    """Minimal LEB128."""
+    """Minimal LEB128. Nearly all of a message's numbers and lengths have one byte or two."""
     if number < 0x80:
-        return bytes((number,))
+        return _ONE_BYTE[number]
+    if number < 0x4000:
+        return bytes((number & 0x7F | 0x80, number >> 7))
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)
@@ -34,10 +39,8 @@ def encode_varint(number: int) -> bytes:
 
 def decode_varint(data: bytes, position: int, limit: int = 10) -> tuple[int, int]:
     """(number, position after it); at most `limit` bytes, non-minimal forms allowed. Raises `InvalidMessageError`."""
-    end = min(position + limit, len(data))
     number = shift = 0
-    while position < end:
-        byte = data[position]
+    for byte in data[position : position + limit]:
         position += 1
         if byte < 0x80:
             return number | byte << shift, position
@@ -86,54 +89,65 @@ class Fields:
 class Schema:
     """The known fields of one message, and which of them must be there."""
 
-    __slots__ = ("_kinds", "_required")
+    __slots__ = ("_fields", "_largest", "_required")
 
     def __init__(self, kinds: Mapping[int, Kind], *, required: Iterable[int] = ()) -> None:
-        self._kinds = {field: kind.value for field, kind in kinds.items()}
+        self._fields = frozenset(kinds)
+        self._largest = {field << 3 | kind.value[0]: kind.value[1] for field, kind in kinds.items()}
+        """By tag, so that one look tells a known field of the right wire type."""
         self._required = tuple(required)
 
     def decode(self, data: bytes) -> Fields:
         """Raises `InvalidMessageError`, and nothing else, whatever the bytes."""
         numbers: dict[int, int] = {}
         values: dict[int, bytes] = {}
-        position, end, kinds = 0, len(data), self._kinds
+        position, end, known = 0, len(data), self._largest
         while position < end:
             # Nearly all tags and lengths are one byte: read here, without a call.
             tag = data[position]
             position += 1
             if tag > 0x7F:
                 tag, position = decode_varint(data, position - 1, 5)
-            field, wire_type = tag >> 3, tag & 7
-            if field == 0 or tag > 0xFFFFFFFF:
-                raise InvalidMessageError
-            number, value = 0, b""
-            if wire_type in {0, 2}:
+            largest = known.get(tag)
+            if largest is None:
+                position = self._skip(tag, data, position)
+                continue
+            wire_type = tag & 7
+            if wire_type == 1:
+                number, position = int.from_bytes(data[position : position + 8], "little"), position + 8
+            else:
                 number = data[position] if position < end else 0x80
                 position += 1
                 if number > 0x7F:
                     number, position = decode_varint(data, position - 1)
-                if wire_type == 2:
-                    start, position, number = position, position + number, 0
-                    if position > end:
-                        raise InvalidMessageError
-                    value = data[start:position]
-            elif wire_type in {1, 5}:
-                start, position = position, position + (8 if wire_type == 1 else 4)
-                if position > end:
-                    raise InvalidMessageError
-                number = int.from_bytes(data[start:position], "little")
-            else:
-                raise InvalidMessageError
-            kind = kinds.get(field)
-            if kind is None:
-                continue
-            if kind[0] != wire_type or number > kind[1]:
-                raise InvalidMessageError
             if wire_type == 2:
-                values[field] = value
+                start, position = position, position + number
+                values[tag >> 3] = data[start:position]
+            elif number > largest:
+                raise InvalidMessageError
             else:
-                numbers[field] = number
+                numbers[tag >> 3] = number
+        if position > end:  # the last field ran over it, and what was read of it is cut short
+            raise InvalidMessageError
         for field in self._required:
             if field not in values and field not in numbers:
                 raise InvalidMessageError
         return Fields(numbers, values)
+
+    def _skip(self, tag: int, data: bytes, position: int) -> int:
+        """The position after an unknown field, which may lie past the end."""
+        field, wire_type = tag >> 3, tag & 7
+        if field == 0 or field in self._fields or tag > 0xFFFFFFFF:
+            raise InvalidMessageError
+        match wire_type:
+            case 0:
+                return decode_varint(data, position)[1]
+            case 1:
+                return position + 8
+            case 2:
+                size, position = decode_varint(data, position)
+                return position + size
+            case 5:
+                return position + 4
+            case _:
+                raise InvalidMessageError

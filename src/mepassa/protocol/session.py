@@ -9,7 +9,6 @@ ciphertext leave or acknowledges a message.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from mepassa.crypto import double_ratchet, pqxdh
 from mepassa.crypto.budget import ARCHIVED_DERIVATIONS, OPENING_DERIVATIONS, WorkBudget
@@ -75,8 +74,7 @@ class StaleSessionError(NoSessionError):
     sentence = "The session with this device was never answered and is too old; its prekeys have to be fetched anew."
 
 
-@dataclass(frozen=True, slots=True)
-class SignalCiphertext:
+class SignalCiphertext(State, frozen=True):
     """`body`: a whole message of `type` (SIGNAL or PREKEY). `ratchet_key`: what a resend request would name."""
 
     type: MessageType
