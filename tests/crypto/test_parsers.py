@@ -7,18 +7,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mepassa.crypto import messages
 from mepassa.crypto.certificates import decode_sender_certificate, decode_server_certificate
 from mepassa.crypto.errors import InvalidKeyError, InvalidMessageError
 from mepassa.crypto.messages import (
     DecryptionErrorMessage,
     MessageType,
     PlaintextContent,
+    SignalMessage,
     decode_decryption_error_message,
     decode_plaintext_content,
     decode_prekey_signal_message,
     decode_signal_message,
     encode_decryption_error_message,
     encode_plaintext_content,
+    encode_signal_body,
     ratchet_key_of,
 )
 from mepassa.crypto.padding import MAX_CONTENT_BYTES, pad, unpad
@@ -177,6 +180,70 @@ def test_unknown_fields_are_skipped_and_the_last_of_a_repeated_one_wins() -> Non
 def test_a_message_is_refused(raw: bytes) -> None:
     with pytest.raises(InvalidMessageError):
         SCHEMA.decode(raw)
+
+
+# --- a SignalMessage's two readers -------------------------------------------------------------------------------------
+
+
+def body(
+    *, number: int = 3, previous: int = 200, ciphertext: bytes = b"\x05" * 16, spqr: bytes = b"\x01\x01\x05"
+) -> bytes:
+    return encode_signal_body(
+        ratchet_key=RATCHET_KEY,
+        number=number,
+        previous_chain_length=previous,
+        ciphertext=ciphertext,
+        spqr=spqr,
+        addresses=bytes(range(36)),
+    )
+
+
+def outcome(
+    read: Callable[[bytes, bytes], SignalMessage | None], raw: bytes
+) -> SignalMessage | type[DecryptionError] | None:
+    try:
+        return read(raw, b"mac of 8")
+    except DecryptionError as error:
+        return type(error)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), st.binary(max_size=400), st.binary(max_size=200))
+def test_what_we_write_is_read_in_the_usual_way_and_as_the_schema_reads_it(
+    number: int, previous: int, ciphertext: bytes, spqr: bytes
+) -> None:
+    raw = body(number=number, previous=previous, ciphertext=ciphertext, spqr=spqr)
+    usual = outcome(messages._read_usual_body, raw)
+    assert isinstance(usual, SignalMessage)
+    assert (usual.number, usual.ciphertext, usual.spqr) == (number, ciphertext, spqr)
+    assert usual == outcome(messages._read_any_body, raw)
+
+
+TELLING = (0x00, 0x01, 0x0A, 0x10, 0x18, 0x21, 0x22, 0x24, 0x2A, 0x32, 0x7F, 0x80, 0xFF)
+"""Bytes that mean something where a message is taken apart: its tags and lengths, and the ends of a varint's."""
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(body(), id="usual"),
+        pytest.param(body(ciphertext=b"", spqr=b""), id="empty fields"),
+        pytest.param(body(ciphertext=bytes(range(140))), id="a length of two bytes"),
+        pytest.param(body(number=2**32 - 1, previous=2**32 - 1), id="largest numbers"),
+        pytest.param(body(number=2**32), id="number over 32 bits"),
+        pytest.param(body(previous=2**32), id="previous chain length over 32 bits"),
+    ],
+)
+def test_a_message_changed_anywhere_is_read_as_the_schema_reads_it_or_left_to_it(raw: bytes) -> None:
+    """Each byte in turn takes other values, is left out, comes twice; and the message ends at each."""
+    changed = [raw[:place] + bytes((value,)) + raw[place + 1 :] for place in range(1, len(raw)) for value in TELLING]
+    for place in range(1, len(raw)):
+        changed += [raw[:place] + raw[place + 1 :], raw[: place + 1] + raw[place:], raw[:place]]
+    left = 0
+    for each in changed:
+        usual = outcome(messages._read_usual_body, each)
+        left += usual is None
+        assert usual is None or usual == outcome(messages._read_any_body, each)
+    assert left > 0
 
 
 @pytest.mark.parametrize("byte", [0x33, 0x34, 0x43, 0x45, 0x54, 0x00])

@@ -26,7 +26,7 @@ from mepassa.crypto.messages import (
     encode_decryption_error_message,
     encode_plaintext_content,
 )
-from mepassa.crypto.primitives import hkdf, hmac_sha256
+from mepassa.crypto.primitives import hkdf, hmac_sha256, kdf_ck
 from mepassa.crypto.protobuf import encode_bytes
 from mepassa.crypto.safety_number import combine, fingerprint
 from mepassa.crypto.sealed_sender import encode_content, open_sealed, seal
@@ -165,6 +165,13 @@ def test_hmac_follows_rfc_4231_case_2() -> None:
 @example(bytes(range(65)), b"")
 def test_hmac_is_that_of_the_standard_library(key: bytes, data: bytes) -> None:
     assert hmac_sha256(key, data) == hmac.digest(key, data, "sha256")
+
+
+@given(st.binary(min_size=32, max_size=32))
+def test_kdf_ck_is_two_hmacs_of_the_chain_key(chain_key: bytes) -> None:
+    """The Double Ratchet §5.2: 0x01 gives what a message's keys come from, 0x02 the next chain key."""
+    seed, following = (hmac.digest(chain_key, constant, "sha256") for constant in (b"\x01", b"\x02"))
+    assert kdf_ck(chain_key) == (following, seed)
 
 
 def test_hkdf_follows_rfc_5869_cases_1_and_3() -> None:

@@ -10,7 +10,7 @@ from mepassa.crypto.kept_keys import NO_KEYS, KeptKeys, pass_over
 from mepassa.crypto.keys import EcKeyPair
 from mepassa.crypto.messages import MAC_BYTES, SignalMessage, encode_addresses, encode_signal_body
 from mepassa.crypto.pqxdh import SharedSecret
-from mepassa.crypto.primitives import RandomBytes, decrypt_cbc, encrypt_cbc, equal, hkdf, hmac_sha256
+from mepassa.crypto.primitives import RandomBytes, decrypt_cbc, encrypt_cbc, equal, hkdf, hmac_sha256, kdf_ck
 from mepassa.crypto.records import Reader, Writer
 from mepassa.crypto.spqr.ratchet import SpqrState
 from mepassa.model.errors import DuplicateMessageError
@@ -147,7 +147,8 @@ def encrypt(state: RatchetState, parties: Parties, plaintext: bytes, random: Ran
         raise SpentChainError
     spqr, field, spqr_key = state.spqr.send(random)
     sending = state.sending
-    cipher_key, mac_key, iv = _message_keys(hmac_sha256(sending.chain_key, b"\x01"), spqr_key)
+    chain_key, seed = kdf_ck(sending.chain_key)
+    cipher_key, mac_key, iv = _message_keys(seed, spqr_key)
     body = encode_signal_body(
         ratchet_key=sending.key_pair.public,
         number=sending.next_number,
@@ -157,7 +158,7 @@ def encrypt(state: RatchetState, parties: Parties, plaintext: bytes, random: Ran
         addresses=encode_addresses(parties.own, parties.remote),
     )
     mac = hmac_sha256(mac_key, parties.own_key.raw + parties.remote_key.raw + body)[:MAC_BYTES]
-    moved = SendingChain(sending.key_pair, hmac_sha256(sending.chain_key, b"\x02"), sending.next_number + 1)
+    moved = SendingChain(sending.key_pair, chain_key, sending.next_number + 1)
     return RatchetState(state.root_key, moved, state.previous_chain_length, state.receiving, spqr), body + mac
 
 
@@ -215,5 +216,5 @@ def _take_seed(chain: ReceivingChain, number: int, budget: WorkBudget) -> tuple[
     chain_key, skipped = chain.chain_key, chain.skipped_seeds
     if gap:
         chain_key, skipped = pass_over(chain_key, range(chain.next_number, number), skipped, MAX_SKIPPED)
-    seed = hmac_sha256(chain_key, b"\x01")
-    return ReceivingChain(chain.ratchet_key, hmac_sha256(chain_key, b"\x02"), number + 1, skipped), seed
+    chain_key, seed = kdf_ck(chain_key)
+    return ReceivingChain(chain.ratchet_key, chain_key, number + 1, skipped), seed

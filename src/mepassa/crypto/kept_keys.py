@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterable
 from itertools import starmap
 
-from mepassa.crypto.primitives import hmac_sha256
+from mepassa.crypto.primitives import hmac_sha256, kdf_ck
 from mepassa.crypto.records import Reader, Writer
 
 KEY_BYTES = 32
@@ -84,12 +84,13 @@ NO_KEYS = KeptKeys()
 def pass_over(chain_key: bytes, numbers: range, kept: KeptKeys, limit: int) -> tuple[bytes, KeptKeys]:
     """(the chain key after those numbers, `kept` with their seeds, the newest `limit` of all).
 
-    Seeds that would be dropped at once are not even derived: the chain of the Double Ratchet and that of a sender key
-    both give seed HMAC(chain key, 01), next chain key HMAC(chain key, 02).
+    Seeds that would be dropped at once are not even derived: only the chain moves on.
     """
     skipped = []
     for passed in numbers:
         if passed + limit >= numbers.stop:
-            skipped.append((passed, hmac_sha256(chain_key, b"\x01")))
-        chain_key = hmac_sha256(chain_key, b"\x02")
+            chain_key, seed = kdf_ck(chain_key)
+            skipped.append((passed, seed))
+        else:
+            chain_key = hmac_sha256(chain_key, b"\x02")
     return chain_key, kept.followed_by(skipped).newest(limit)

@@ -40,6 +40,15 @@ def hmac_sha256(key: bytes, data: bytes) -> bytes:
     return sha256(block.translate(_OUTER_PAD) + inner).digest()
 
 
+def kdf_ck(chain_key: bytes) -> tuple[bytes, bytes]:
+    """(next chain key, seed of a message's keys): KDF_CK of the Double Ratchet (§2.2, §5.2) and of sender keys, two HMACs
+    under one key, whose pads are made once."""
+    block = chain_key.ljust(_BLOCK_BYTES, b"\x00")
+    inner_pad, outer_pad = block.translate(_INNER_PAD), block.translate(_OUTER_PAD)
+    seed = sha256(outer_pad + sha256(inner_pad + b"\x01").digest()).digest()
+    return sha256(outer_pad + sha256(inner_pad + b"\x02").digest()).digest(), seed
+
+
 def hkdf(salt: bytes, secret: bytes, info: bytes, length: int) -> bytes:
     return HKDF(_SHA256, length, salt, info).derive(secret)
 

@@ -19,7 +19,7 @@ from mepassa.crypto.errors import (
 )
 from mepassa.crypto.kept_keys import NO_KEYS, KeptKeys, pass_over
 from mepassa.crypto.keys import EC_PRIVATE_BYTES, EC_PUBLIC_BYTES, SigningKeyPair
-from mepassa.crypto.primitives import ZERO_SALT, RandomBytes, decrypt_cbc, encrypt_cbc, hkdf, hmac_sha256
+from mepassa.crypto.primitives import ZERO_SALT, RandomBytes, decrypt_cbc, encrypt_cbc, hkdf, kdf_ck
 from mepassa.crypto.records import Reader, Writer
 from mepassa.crypto.sender_key_messages import (
     CHAIN_KEY_BYTES,
@@ -134,11 +134,12 @@ def encrypt(record: SenderKeyRecord, plaintext: bytes) -> tuple[SenderKeyRecord,
     chain, pair = _own_chain(record)
     if chain.next_iteration > LAST_ITERATION:
         raise SenderKeyUsedUpError
-    cipher_key, iv = _message_keys(hmac_sha256(chain.chain_key, b"\x01"))
+    chain_key, seed = kdf_ck(chain.chain_key)
+    cipher_key, iv = _message_keys(seed)
     body = encode_sender_key_body(
         record.distribution_id, chain.chain_id, chain.next_iteration, encrypt_cbc(cipher_key, iv, plaintext)
     )
-    moved = _advanced(chain, hmac_sha256(chain.chain_key, b"\x02"), chain.next_iteration + 1, chain.skipped_seeds)
+    moved = _advanced(chain, chain_key, chain.next_iteration + 1, chain.skipped_seeds)
     return _with_chain(record, moved), body + pair.sign(body)
 
 
@@ -206,8 +207,8 @@ def _take_seed(chain: SenderKeyChain, iteration: int, budget: WorkBudget) -> tup
     chain_key, skipped = chain.chain_key, chain.skipped_seeds
     if gap:
         chain_key, skipped = pass_over(chain_key, range(chain.next_iteration, iteration), skipped, MAX_SKIPPED)
-    seed = hmac_sha256(chain_key, b"\x01")
-    return _advanced(chain, hmac_sha256(chain_key, b"\x02"), iteration + 1, skipped), seed
+    chain_key, seed = kdf_ck(chain_key)
+    return _advanced(chain, chain_key, iteration + 1, skipped), seed
 
 
 # --- both --------------------------------------------------------------------------------------------------------------
