@@ -61,14 +61,22 @@ class Directory:
     async def put_prekeys(self, upload: PrekeyUpload) -> None: ...
 
 
-def play(reader: Phone, directory: Directory, story: Callable[[Inbox], Awaitable[None]]) -> None:
+def play(
+    reader: Phone,
+    directory: Directory,
+    story: Callable[[Inbox], Awaitable[None]],
+    *,
+    on_contacts: Callable[[], None] = lambda: None,
+) -> None:
     """Run a story against a running inbox, in virtual time."""
     world = World(seed=1)
 
     async def main() -> None:
         clock, rng = LoopClock(world.time), SeededRng(1)
         outbox = Outbox(reader.db, directory, DepositCourier(directory), clock=clock, rng=rng)
-        inbox = Inbox(reader.db, directory, outbox, own_home=lambda: directory, clock=clock, rng=rng)
+        inbox = Inbox(
+            reader.db, directory, outbox, own_home=lambda: directory, clock=clock, rng=rng, on_contacts=on_contacts
+        )
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(inbox.run())
             await story(inbox)

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import Protocol
 
 from mepassa.client.courier import Homes
 from mepassa.model.errors import DiskFullError, MepassaError, RemoteError, TokenRefusedError
@@ -24,7 +24,7 @@ log = logging.getLogger("mepassa.device_lists")
 FETCH_EVERY_S = 60.0
 """One contact's list is asked for once a minute at most, whatever its envelopes say…"""
 LONGEST_PAUSE_S = 3600.0
-"""…and half as often after each answer without the list, down to once an hour: a list that is held back costs no more."""
+"""…and half as often after each answer that does not help, down to once an hour: a list that is held back costs no more."""
 WITHHELD_AFTER = 3
 """Answers without the list, in a row, before the person is told: two may be a home that has not heard of it yet."""
 LOOKED_AT_EVERY_S = 24 * 3600.0
@@ -59,13 +59,17 @@ class _Asking:
     outdated: int = 0
 
 
-class DeviceLists:
-    """`run` until cancelled. `on_current` is awaited after each answer that is at least as new as what we know of."""
+class OnAnswer(Protocol):
+    """Awaited after each answer; `is_current`: it is at least as new as what we know of. True: ask again before long."""
 
-    def __init__(
-        self, db: Db[Tx], homes: Homes, *, clock: Clock, rng: Rng, on_current: Callable[[AccountId], Awaitable[None]]
-    ) -> None:
-        self._db, self._homes, self._clock, self._rng, self._on_current = db, homes, clock, rng, on_current
+    async def __call__(self, account: AccountId, *, is_current: bool) -> bool: ...
+
+
+class DeviceLists:
+    """`run` until cancelled."""
+
+    def __init__(self, db: Db[Tx], homes: Homes, *, clock: Clock, rng: Rng, on_answer: OnAnswer) -> None:
+        self._db, self._homes, self._clock, self._rng, self._on_answer = db, homes, clock, rng, on_answer
         self._asking: dict[AccountId, _Asking] = {}
         self._changed = asyncio.Event()
 
@@ -159,17 +163,19 @@ class DeviceLists:
         routine, asking.routine = asking.routine, False
         try:
             answer = await self._fetch(account, asking)
-            if answer is _Answer.CURRENT:
-                asking.tries = asking.outdated = 0
-                await self._on_current(account)
+            is_current = answer is _Answer.CURRENT
+            if is_current:
+                asking.outdated = 0
+            elif answer is _Answer.OUTDATED and not routine:
+                asking.outdated += 1
+                if asking.outdated == WITHHELD_AFTER:
+                    await self._db.run(lambda tx: _alarm_withheld(tx, account))
+            waits = answer is not _Answer.NONE and await self._on_answer(account, is_current=is_current)
+            if not waits and (is_current or routine):
+                if is_current:
+                    asking.tries = 0
                 self._look_later(asking, self._rng.uniform(0.5, 1.0) * LOOKED_AT_EVERY_S)
                 return
-            if routine:
-                self._look_later(asking, self._rng.uniform(0.5, 1.0) * LOOKED_AT_EVERY_S)
-                return
-            asking.outdated += answer is _Answer.OUTDATED
-            if answer is _Answer.OUTDATED and asking.outdated == WITHHELD_AFTER:
-                await self._db.run(lambda tx: _alarm_withheld(tx, account))
         except DiskFullError:
             log.warning("device_lists.disk_full")
         finally:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from mepassa.client.courier import Homes
 from mepassa.client.device_lists import DeviceLists
@@ -24,7 +25,20 @@ MAX_HELD = 100
 """Envelopes of one contact that wait for its list, here and, not acknowledged, at our home. What comes beyond is dropped
 with a note: a contact's unlisted device must not fill the mailbox with what cannot be opened."""
 
-Held = dict[EnvelopeId, tuple[SealedEnvelope, Arrival]]
+ANSWERS_WAITED_FOR = 3
+"""Answers with no newer list, each later than the one before, until a device counts as unlisted: a home that has not heard
+of a new device yet, or keeps quiet about it for a while, must not cost that device's first messages."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    envelope: SealedEnvelope
+    arrival: Arrival
+    answers: int = 0
+    """How often the home has answered since it came, with a list that does not name its device."""
+
+
+Held = dict[EnvelopeId, _Waiting]
 
 
 class Inbox:
@@ -48,7 +62,7 @@ class Inbox:
         self._clock, self._rng, self._outbox = clock, rng, outbox
         self._on_change, self._on_contacts, self._on_alive = on_change, on_contacts, on_alive
         self._held: dict[AccountId, Held] = {}
-        self.lists = DeviceLists(db, homes, clock=clock, rng=rng, on_current=self._release)
+        self.lists = DeviceLists(db, homes, clock=clock, rng=rng, on_answer=self._answered)
         outbox.on_token_refused = self.lists.token_refused
 
     async def receive(self, envelope: SealedEnvelope, arrival: Arrival) -> bool:
@@ -61,7 +75,7 @@ class Inbox:
         if received.fate is Fate.WAITS_FOR_LIST and received.account is not None:
             held = self._held.setdefault(received.account, {})
             if envelope.id in held or len(held) < MAX_HELD:
-                held[envelope.id] = (envelope, arrival)
+                held.setdefault(envelope.id, _Waiting(envelope, arrival))
                 raise UnlistedDeviceError
             received = await self._receive(envelope, arrival, list_is_fresh=True)
         return received.delivered
@@ -70,11 +84,14 @@ class Inbox:
         await self.lists.run()
 
     async def _receive(self, envelope: SealedEnvelope, arrival: Arrival, *, list_is_fresh: bool = False) -> Received:
-        received = await self._db.run(
-            lambda tx: receive(tx, envelope, arrival, self._clock.now_ms(), self._rng, list_is_fresh=list_is_fresh)
-        )
+        received = await self._look(envelope, arrival, list_is_fresh=list_is_fresh)
         self._tell(received)
         return received
+
+    async def _look(self, envelope: SealedEnvelope, arrival: Arrival, *, list_is_fresh: bool) -> Received:
+        return await self._db.run(
+            lambda tx: receive(tx, envelope, arrival, self._clock.now_ms(), self._rng, list_is_fresh=list_is_fresh)
+        )
 
     def _tell(self, received: Received) -> None:
         if received.account is not None:
@@ -91,19 +108,25 @@ class Inbox:
             log.debug("envelope.taken", extra={"fate": received.fate.value})
             self._on_change()
 
-    async def _release(self, account: AccountId) -> None:
-        """The list has answered: what waited is opened or dropped, and acknowledged where it came from a home."""
+    async def _answered(self, account: AccountId, *, is_current: bool) -> bool:
+        """Their home has shown its list: what that one names is opened. What `ANSWERS_WAITED_FOR` current lists have not
+        named is dropped. Acknowledged where it came from a home. Returns whether something still waits."""
         held = self._held.get(account, {})
-        while held:
-            envelope, arrival = next(iter(held.values()))
-            await self._receive(envelope, arrival, list_is_fresh=True)
-            held.pop(envelope.id, None)
+        for waiting in tuple(held.values()):
+            waiting.answers += is_current
+            given_up = waiting.answers >= ANSWERS_WAITED_FOR
+            received = await self._look(waiting.envelope, waiting.arrival, list_is_fresh=given_up)
+            if received.fate is Fate.WAITS_FOR_LIST:
+                continue
+            self._tell(received)
+            del held[waiting.envelope.id]
             home = self._own_home()
             if home is not None:
                 try:
-                    await home.acknowledge((envelope.id,))
+                    await home.acknowledge((waiting.envelope.id,))
                 except MepassaError:
                     pass  # it comes again at the next log-in, and is known then
         self._outbox.wake(account)
         self._on_contacts()
         self._on_change()
+        return bool(held)
