@@ -51,6 +51,13 @@ def test_an_older_version_is_saved_as_the_newest() -> None:
     assert SessionRecord.from_bytes(SAVED[2]).to_bytes() == SAVED[2]
 
 
+def test_a_damaged_archived_session_of_an_older_version_costs_itself_alone() -> None:
+    whole = SessionRecord.from_bytes(SAVED[1])
+    begins = SAVED[1].rindex(whole.archived[0].base_key)
+    damaged = SessionRecord.from_bytes(SAVED[1][: begins + 66] + b"\xff" * (len(SAVED[1]) - begins - 66))
+    assert damaged.to_bytes() == SessionRecord(whole.current).to_bytes()
+
+
 @pytest.mark.parametrize("version", [0, 3, 127])
 def test_a_record_of_an_unknown_version_is_corrupt(version: int) -> None:
     with pytest.raises(CorruptRecordError):

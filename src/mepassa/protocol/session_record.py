@@ -88,6 +88,13 @@ class ArchivedSession(State, frozen=True):
         saved.end()
         return state
 
+    def rewritten(self, version: int) -> tuple["ArchivedSession", ...]:
+        """In today's form; nothing where the saved bytes are damaged, which costs what that one session would have opened."""
+        try:
+            return (ArchivedSession.of(self.open(version)),)
+        except CorruptRecordError:
+            return ()
+
 
 class SessionRecord(State, frozen=True):
     """`archived`: newest first. The empty record is `SessionRecord()`."""
@@ -146,7 +153,7 @@ class SessionRecord(State, frozen=True):
         archived = saved.several(lambda reader: ArchivedSession(reader.block()), MAX_ARCHIVED)
         saved.end()
         if saved.version != RECORD_VERSION:
-            archived = tuple(ArchivedSession.of(session.open(saved.version)) for session in archived)
+            archived = tuple(kept for session in archived for kept in session.rewritten(saved.version))
         return cls(current, archived)
 
 
