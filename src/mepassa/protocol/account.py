@@ -20,7 +20,7 @@ from mepassa.model.ids import Address, Timestamp
 from mepassa.model.secret import SecretBytes
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.rng import Rng
-from mepassa.ports.stores import OwnAccount, PrekeyKind, Tx
+from mepassa.ports.stores import OwnAccount, PrekeyKind, Tx, kept_number
 from mepassa.protocol.alarms import Alarm, raise_alarm
 from mepassa.protocol.sealing import issue_device_certificate, issue_sender_certificate, sender_certificate_expires
 from mepassa.protocol.session import LocalIdentity, archive_restored
@@ -125,7 +125,7 @@ def sender_certificate(tx: Tx, own: OwnAccount, now_ms: Timestamp) -> bytes:
 
 def run_counter(tx: Tx) -> int:
     """The run last begun; 0 before the first."""
-    return int.from_bytes(tx.setting(_RUN_COUNTER) or b"", "big")
+    return kept_number(tx, _RUN_COUNTER)
 
 
 def begin_run(tx: Tx) -> int:

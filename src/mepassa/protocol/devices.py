@@ -16,7 +16,7 @@ from mepassa.model.ids import AccountId, Address, Timestamp
 from mepassa.model.keys import IdentityKey
 from mepassa.model.status import ChatState
 from mepassa.ports.mailbox import HomeAddress
-from mepassa.ports.stores import Contact, EventKind, Tx
+from mepassa.ports.stores import Contact, EventKind, Tx, kept_number
 from mepassa.protocol.account import DAY_MS
 from mepassa.protocol.alarms import Alarm, raise_alarm, raise_alarm_once
 from mepassa.protocol.device_changes import follow_list
@@ -49,7 +49,7 @@ def ourselves(tx: Tx) -> Contact:
         home=own.home,
         device_list=own.device_list,
         list_version=own.list_version,
-        list_wanted=int.from_bytes(tx.setting(_OWN_LIST_WANTED) or b"", "big"),
+        list_wanted=kept_number(tx, _OWN_LIST_WANTED),
         profile_key=own.profile_key,
     )
 

@@ -22,7 +22,7 @@ from mepassa.model.keys import IdentityKey, RootPublicKey
 from mepassa.model.secret import SecretBytes
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.rng import Rng
-from mepassa.ports.stores import OwnAccount, Tx
+from mepassa.ports.stores import OwnAccount, Tx, kept_number
 from mepassa.protocol.account import MAX_REGISTRATION_ID, check_no_account, next_device_number
 from mepassa.protocol.contacts import new_keys, tell_list
 from mepassa.protocol.copies import tell_account, tell_new_device
@@ -75,7 +75,7 @@ def add_device(
         raise ConflictError(f"An account has at most {MAX_DEVICES} devices; remove one first.")
     if any(entry.identity_key == identity_key for entry in before.devices):
         raise ConflictError("This device belongs to the account already.")
-    number = next_device_number(max(_highest_number(tx), *(entry.device for entry in before.devices)))
+    number = next_device_number(max(kept_number(tx, _HIGHEST_NUMBER), *(entry.device for entry in before.devices)))
     own = _sign_next(tx, root, (*before.devices, DeviceEntry(number, identity_key, registration_id)), now_ms)
     tell_list(tx, now_ms, rng)
     tell_account(tx, now_ms, rng)
@@ -142,10 +142,6 @@ def become_linked(tx: Tx, device: NewDevice, linked: Linked) -> OwnAccount:
     return own
 
 
-def _highest_number(tx: Tx) -> int:
-    return int.from_bytes(tx.setting(_HIGHEST_NUMBER) or b"", "big")
-
-
 def _sign_next(tx: Tx, root: RootKey, entries: tuple[DeviceEntry, ...], now_ms: Timestamp) -> OwnAccount:
     own = tx.own()
     if root.public != own.root_key:
@@ -160,7 +156,7 @@ def _sign_next(tx: Tx, root: RootKey, entries: tuple[DeviceEntry, ...], now_ms: 
         successor_home=before.successor_home,
     )
     own = replace(own, device_list=sign_device_list(root, after), list_version=after.version)
-    highest = max(_highest_number(tx), *(entry.device for entry in (*before.devices, *entries)))
+    highest = max(kept_number(tx, _HIGHEST_NUMBER), *(entry.device for entry in (*before.devices, *entries)))
     tx.put_setting(_HIGHEST_NUMBER, highest.to_bytes(1, "big"))
     tx.put_own(own)
     tx.put_setting(LIST_UNTOLD, b"\x01")

@@ -9,7 +9,7 @@ from mepassa.model.secret import SecretBytes
 from mepassa.model.status import ChatState
 from mepassa.ports.mailbox import TokenRecord
 from mepassa.ports.rng import Rng
-from mepassa.ports.stores import Contact, Tx
+from mepassa.ports.stores import Contact, Tx, kept_number
 from mepassa.wire.content import decode_content
 
 PREVIOUS_KEPT_MS = 180 * 24 * 3600 * 1000
@@ -73,7 +73,7 @@ def rotate_presence(tx: Tx, now_ms: Timestamp, rng: Rng) -> None:
 
 def keys_ms(tx: Tx) -> Timestamp:
     """When the keys that all own devices share were made; the newest count on all of them."""
-    return Timestamp(int.from_bytes(tx.setting(_KEYS_MS) or b"", "big"))
+    return Timestamp(kept_number(tx, _KEYS_MS))
 
 
 def adopt_keys(tx: Tx, profile_key: SecretBytes, presence_seed: SecretBytes, made_ms: Timestamp) -> None:

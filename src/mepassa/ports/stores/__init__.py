@@ -7,7 +7,7 @@ asynchronous: a machine runs inside `Db.run`, so that all that one step changes 
 """
 
 from mepassa.ports.stores.messages import EventKind, EventRow, EventStore, MessageKind, MessageRow, MessageStore
-from mepassa.ports.stores.own import OwnAccount, OwnStore, PrekeyKind, PrekeyRow, PrekeyStore, TokenStore
+from mepassa.ports.stores.own import OwnAccount, OwnStore, PrekeyKind, PrekeyRow, PrekeyStore, TokenStore, kept_number
 from mepassa.ports.stores.people import AddressBook, Contact, ContactStore, Invite, InviteKind
 from mepassa.ports.stores.queue import InboxStore, OutboxKind, OutboxRow, OutboxStore, Renewal, SentRow, UnopenedRow
 from mepassa.ports.stores.sender_keys import OwnSenderKey, SenderKeyHolder, SenderKeyStore
@@ -45,4 +45,5 @@ __all__ = [
     "Trimming",
     "Tx",
     "UnopenedRow",
+    "kept_number",
 ]

@@ -49,6 +49,11 @@ class OwnStore(Protocol):
     def put_setting(self, name: str, value: bytes | None) -> None: ...
 
 
+def kept_number(store: OwnStore, name: str) -> int:
+    """A setting that is a number, big-endian; 0 where there is none."""
+    return int.from_bytes(store.setting(name) or b"", "big")
+
+
 class PrekeyKind(IntEnum):
     ONE_TIME = 1
     SIGNED = 2
