@@ -18,14 +18,18 @@ from mepassa.identity import (
 )
 from mepassa.model.device_list import SignedDeviceList
 from mepassa.model.errors import ConflictError, InvalidInputError, NotInitialisedError, SignatureError
+from mepassa.ports.mailbox import FetchedAccount
 from mepassa.ports.stores import OwnAccount
+from mepassa.protocol import delivery, own_devices
 from mepassa.protocol.account import LAST_DEVICE, local_identity, recover_account, sender_certificate
 from mepassa.protocol.sealing import SenderVerdict, open_sealed, seal, validate_sender
 from mepassa.protocol.session import MessageType
+from mepassa.protocol.session_rows import load_session
 from mepassa.protocol.tokens import token_changes
 from mepassa.storage import InlineDb
 from mepassa.testing import SeededRng
-from tests.protocol.phones import ELSEWHERE, HOME, KEY, Phone
+from tests.protocol.phones import ELSEWHERE, HOME, KEY, Phone, befriend
+from tests.protocol.street import current_list, learn, link
 
 
 @dataclass
@@ -109,6 +113,26 @@ def test_a_second_recovery_is_above_the_first(ana: Phone, attempts: Attempts) ->
     second = attempts.recover(ana.root, first.device_list, ana)
     assert second.address.device == 3
     assert supersedes(first.device_list, second.device_list)
+
+
+def test_a_removed_number_that_comes_again_is_another_device_to_a_contact_who_knew_the_first(
+    ana: Phone, beto: Phone, attempts: Attempts
+) -> None:
+    """Decision 0165."""
+    befriend(ana, beto)
+    second = link(ana, "ana2")
+    learn(beto, ana.account, current_list(ana))
+    beto.write(ana, "aos dois")
+    fetched = FetchedAccount(current_list(ana), ana.fetched().bundles + second.fetched().bundles)
+    beto.db.run_now(lambda tx: delivery.start_sessions(tx, ana.account, fetched, beto.now, beto.rng))
+    assert beto.db.run_now(lambda tx: load_session(tx, second.address)).has_current
+    ana.clock.advance(10)
+    ana.db.run_now(lambda tx: own_devices.remove_device(tx, ana.root, second.address.device, ana.now, ana.rng))
+    new = attempts.recover(words_of(ana), current_list(ana), ana)
+    assert new.address == second.address
+    assert new.identity_key != second.own.identity_key
+    learn(beto, ana.account, new.device_list)
+    assert not beto.db.run_now(lambda tx: load_session(tx, new.address)).has_current
 
 
 def test_a_list_of_somebody_else_recovers_nothing(ana: Phone, beto: Phone, attempts: Attempts) -> None:

@@ -122,7 +122,7 @@ class RunId(FixedBytes):
 
 
 DeviceId = Annotated[int, msgspec.Meta(ge=1, le=127)]
-"""1..127, as in a Signal address. A removed number is never given again."""
+"""1..127, as in a Signal address. Whoever removes one does not give it again; a recovery may, for another key."""
 
 Timestamp = NewType("Timestamp", int)
 """Unix milliseconds, UTC, wall clock. Monotonic seconds are a bare `float` named `now`."""

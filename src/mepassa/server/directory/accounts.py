@@ -297,7 +297,7 @@ def _replace_list(tx: Tx, account: AccountId, signed: SignedDeviceList) -> tuple
 
 
 def _changes_a_key(known: AccountEntry, devices: DeviceList) -> bool:
-    """A number that is listed keeps its key: a removed one is never given again."""
+    """A number that is listed keeps its key."""
     return any(
         (row := known.device(entry.device)) is not None and row.identity_key != entry.identity_key
         for entry in devices.devices
