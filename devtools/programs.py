@@ -6,6 +6,7 @@ import contextlib
 import os
 import secrets
 import signal
+import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -13,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import sqlcipher3
 
 from mepassa.cli.demo.program import Program
 from mepassa.cli.demo.stage import until
+from mepassa.storage import load_key
 
 Json = dict[str, Any]
 Query = dict[str, str | int]
@@ -269,6 +272,26 @@ class NodeProgram:
             return dict(found) if found["status"] in statuses else None
 
         return dict(await until(f"the status {' or '.join(statuses)}", reached, within_s=within_s))
+
+
+def sealed_into(node: Path, message_id: str) -> list[str]:
+    """Every envelope that a message of this node's was ever sealed into, as long as no receipt for it has come.
+
+    From its database, beside the program, which keeps running: what it would say of itself is not asked.
+    """
+    database = sqlcipher3.connect(str(node / "node.db"))
+    try:
+        database.execute(f"PRAGMA key = \"x'{load_key(node).expose().hex()}'\"")
+        rows = database.execute("SELECT id FROM sent WHERE message_id = ?", (bytes.fromhex(message_id),)).fetchall()
+    finally:
+        database.close()
+    return [envelope_id.hex() for (envelope_id,) in rows]
+
+
+def held_at(home: Path) -> set[str]:
+    """The ids of the envelopes that wait at a home, from its database."""
+    with contextlib.closing(sqlite3.connect(home / "home.db")) as database:
+        return {envelope_id.hex() for (envelope_id,) in database.execute("SELECT id FROM envelope")}
 
 
 async def befriend(ana: NodeProgram, beto: NodeProgram) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from devtools.programs import held_at, sealed_into
 from mepassa.testing.natlab import Cut, NatLab, NatType
 from tests.natlab.lab_nodes import LabNode, household, running, until
 
@@ -159,6 +160,8 @@ def test_a_device_that_is_stopped_on_a_direct_quic_path_is_left_for_the_next_rou
         first = until("the next route", stored)
         print(f"direct QUIC, stopped: {first['status']} after {time.monotonic() - begun:.2f} s")
         assert (first["status"], first["route"]["kind"]) == ("stored", "stored"), "nothing on the path acknowledged it"
+        (envelope,) = sealed_into(ana.folder, sent["id"])  # sealed once: what waits is what the silent path was given
+        assert envelope in held_at(ana.folder.with_name("home"))
         until("the end of the silent path", lambda: ana.path_to(beto) != "direct")
     arrived = ana.delivered(sent)
     assert arrived["route"]["kind"] in {"stored", "direct"}  # whichever copy Beto, awake again, took first
