@@ -8,8 +8,14 @@ from typing import TypeVar
 
 import pytest
 
-from mepassa.client.courier import DepositCourier, OutboxItem, Report, Stored, stored_route
+from mepassa.client.courier import Courier, DepositCourier, OutboxItem, Report, Stored, stored_route
+from mepassa.client.inbox import Inbox
+from mepassa.client.link_identity import DbLinkIdentity
+from mepassa.client.messenger import Messenger
 from mepassa.client.outbox import FULL_DISK_PAUSE_S, Outbox
+from mepassa.client.paths.service import PathService
+from mepassa.client.paths.signals import SignalBudget, SignalPost
+from mepassa.client.upkeep import Upkeep
 from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.errors import BusyError, DiskFullError, HomeUnreachableError
 from mepassa.model.ids import AccountId, Address
@@ -18,9 +24,11 @@ from mepassa.ports.db import Db
 from mepassa.ports.mailbox import DepositOutcome, FetchedAccount, HomeAddress, RecipientHome, SignalOutcome
 from mepassa.ports.stores import Tx
 from mepassa.protocol import delivery
+from mepassa.routing import AddressRules
 from mepassa.storage import InlineDb
 from mepassa.testing import LoopClock, SeededRng, World
 from tests.protocol.phones import Phone
+from tests.scenarios.internet import Internet, VirtualReach
 
 T = TypeVar("T")
 
@@ -69,7 +77,7 @@ class MoodyHome:
 def play(
     writer: Phone,
     home: MoodyHome,
-    courier: Patient | None,
+    courier: Courier | None,
     story: Callable[[Outbox], Awaitable[None]],
     *,
     db: Db[Tx] | None = None,
@@ -166,6 +174,102 @@ def test_retry_now_does_not_wait_for_the_next_try(pair: tuple[Phone, Phone]) -> 
         assert len(home.deposits) == 1
 
     play(ana, home, None, story)
+
+
+class SlowHome(MoodyHome):
+    """Takes ten seconds until it has an envelope."""
+
+    begun = 0
+
+    async def deposit(self, to: Address, envelope: SealedEnvelope, token: bytes | None) -> DepositOutcome:
+        self.begun += 1
+        await asyncio.sleep(10)
+        return await super().deposit(to, envelope, token)
+
+
+def test_what_was_made_ready_before_a_block_does_not_leave_after_it(pair: tuple[Phone, Phone]) -> None:
+    """The commit of the message and that of the block may be told to their callers in either order."""
+    ana, beto = pair
+    home = MoodyHome()
+
+    async def story(outbox: Outbox) -> None:
+        sent = ana.write(beto, "não devia ter escrito")
+        ready = ana.db.run_now(lambda tx: delivery.prepare(tx, beto.account, ana.now, ana.rng))
+        await messenger_of(ana, home, outbox).block(beto.account)
+        outbox.send(beto.account, ready)
+        await asyncio.sleep(600)
+        assert home.deposits == []
+        assert ana.message(sent.id).status is MessageStatus.QUEUED
+        ana.add(beto.invite(), beto)
+        ana.write(beto, "voltei atrás")
+        outbox.wake(beto.account)
+        await asyncio.sleep(1)
+        assert len(home.deposits) == 1, "a later decision lets it go"
+
+    play(ana, home, None, story)
+
+
+def test_a_deposit_that_is_under_way_is_called_back_by_a_block(pair: tuple[Phone, Phone]) -> None:
+    ana, beto = pair
+    home = SlowHome()
+
+    async def story(outbox: Outbox) -> None:
+        ana.write(beto, "não devia ter escrito")
+        outbox.wake(beto.account)
+        await asyncio.sleep(5)
+        await messenger_of(ana, home, outbox).block(beto.account)
+        await asyncio.sleep(600)
+        assert home.deposits == []
+
+    play(ana, home, None, story)
+
+
+def test_so_is_one_that_the_path_service_has_begun(pair: tuple[Phone, Phone]) -> None:
+    ana, beto = pair
+    home, rng = SlowHome(), SeededRng(3)
+    post = SignalPost(ana.db, home, ana.clock, rng, SignalBudget(ana.clock))
+    paths = PathService(ana.db, home, post, AddressRules, clock=ana.clock, rng=rng)
+
+    async def story(outbox: Outbox) -> None:
+        reach = VirtualReach(Internet(), DbLinkIdentity(ana.db, ana.own), paths, 1)
+        inbox = Inbox(ana.db, home, outbox, own_home=lambda: None, clock=ana.clock, rng=rng)
+        paths.attach(reach, inbox)
+        running = asyncio.create_task(paths.run())
+        sent = ana.write(beto, "não devia ter escrito")
+        ana.db.run_now(lambda tx: delivery.send_by_server(tx, sent.id, ana.now, ana.rng))
+        outbox.wake(beto.account)
+        await asyncio.sleep(5)
+        assert home.begun == 1
+        await messenger_of(ana, home, outbox).block(beto.account)
+        await asyncio.sleep(600)
+        assert home.deposits == []
+        running.cancel()
+
+    play(ana, home, paths, story)
+
+
+def test_a_block_that_fails_holds_nothing_back(pair: tuple[Phone, Phone]) -> None:
+    ana, beto = pair
+    home, disk = SlowHome(), FullDisk(ana.db)
+
+    async def story(outbox: Outbox) -> None:
+        sent = ana.write(beto, "escrito está")
+        outbox.wake(beto.account)
+        await asyncio.sleep(5)
+        messenger = messenger_of(ana, home, outbox, disk)
+        disk.full_for = 1
+        with pytest.raises(DiskFullError):
+            await messenger.block(beto.account)
+        await asyncio.sleep(600)
+        assert ana.message(sent.id).status is MessageStatus.STORED
+
+    play(ana, home, None, story, db=disk)
+
+
+def messenger_of(writer: Phone, home: MoodyHome, outbox: Outbox, db: Db[Tx] | None = None) -> Messenger:
+    clock, rng = writer.clock, SeededRng(2)
+    upkeep = Upkeep(writer.db, outbox, clock=clock, rng=rng)
+    return Messenger(db or writer.db, home, outbox, upkeep, clock=clock, rng=rng)
 
 
 @dataclass

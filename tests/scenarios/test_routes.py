@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mepassa.client.messenger import Messenger
 from mepassa.model.ids import Address
 from mepassa.model.route import FoundBy, Policy, RouteKind, RouteTransport
 from mepassa.model.signal import SignalKind
@@ -318,6 +319,32 @@ def test_blocking_ends_the_live_path_and_all_that_was_on_its_way(two_friends: Pa
         assert beto.path_to(ana) is None
         assert ana.inbox(beto) == []
         assert all(signal.kind is SignalKind.OFFER for signal in internet.told[told:]), "Ana answered an offer"
+
+    house.run(scenario)
+
+
+@pytest.mark.parametrize("has_path", [True, False], ids=["a path", "the home alone"])
+def test_what_has_not_left_when_somebody_is_blocked_does_not_leave(
+    two_friends: Path, tmp_path: Path, has_path: bool
+) -> None:
+    """Neither what was sealed a moment ago, nor what is on its way through the path service."""
+    house = copied(two_friends, tmp_path / "house", seed=32)
+
+    async def scenario() -> None:
+        internet = Internet()
+        internet.direct = internet.relay = has_path
+        ana, beto = await connected(house, internet, "ana", "beto")
+        await ana.send(beto, "oi")
+        await house.until(lambda: beto.inbox(ana) == ["oi"])
+        await house.at_rest()
+
+        async def write_and_block(messenger: Messenger) -> None:
+            await messenger.send_text(beto.account, bytes(16), "não devia ter escrito")
+            await messenger.block(beto.account)
+
+        await ana.ask(write_and_block)
+        await asyncio.sleep(600)
+        assert beto.inbox(ana) == ["oi"]
 
     house.run(scenario)
 

@@ -78,6 +78,8 @@ class Courier(Protocol):
         Rows that become due while this runs come in another call, at the same time; a row is in one running call at a
         time, with one exception: "send by server" calls again for an envelope, with `stored_only`, while the first
         call may still wait for a path. An item that was not reported when this returns is put off and tried again.
+
+        Cancelled, it takes back what has not left: nothing of these items goes out afterwards.
         """
         ...
 

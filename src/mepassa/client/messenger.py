@@ -16,7 +16,7 @@ from mepassa.model.errors import (
     NotFoundError,
     SignatureError,
 )
-from mepassa.model.ids import AccountId, MessageId
+from mepassa.model.ids import NEVER, AccountId, MessageId
 from mepassa.model.route import Policy
 from mepassa.model.status import ChatState
 from mepassa.ports.clock import Clock
@@ -210,7 +210,14 @@ class Messenger:
         return contact
 
     async def block(self, chat: AccountId) -> Contact:
-        contact = await self._db.run(lambda tx: contacts.block(tx, chat, self._clock.now_ms(), self._rng))
+        """What has not left by now does not leave."""
+        decided_ms = NEVER
+        self._outbox.hold(chat)
+        try:
+            contact = await self._db.run(lambda tx: contacts.block(tx, chat, self._clock.now_ms(), self._rng))
+            decided_ms = contact.changed_ms
+        finally:
+            self._outbox.let_go(chat, decided_ms)
         self._contact_changed(chat)
         return contact
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar, assert_never
 
 from mepassa.client.courier import (
@@ -18,7 +20,7 @@ from mepassa.client.courier import (
     Stored,
 )
 from mepassa.model.errors import BusyError, DeviceListForkError, DiskFullError, MepassaError, TokenRefusedError
-from mepassa.model.ids import AccountId, Address
+from mepassa.model.ids import AccountId, Address, Timestamp
 from mepassa.ports.clock import Clock
 from mepassa.ports.db import Db
 from mepassa.ports.rng import Rng
@@ -57,6 +59,7 @@ class _Lane:
     account: AccountId
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     in_flight: set[int] = field(default_factory=set)
+    deliveries: set["asyncio.Task[None]"] = field(default_factory=set)
     fetching: bool = False
 
 
@@ -78,6 +81,8 @@ class Outbox:
         self.on_contacts: Callable[[], None] = lambda: None
         """A newer device list may have come with prekeys. Set where everybody has been made."""
         self._lanes: dict[AccountId, _Lane] = {}
+        self._decided_ms: dict[AccountId, float] = {}
+        """What was made ready before somebody was blocked stays here, though the commit of it is older than the block's."""
         self._tasks: asyncio.TaskGroup | None = None
         self.on_token_refused: Callable[[AccountId], None] = lambda _account: None
         """A home does not let us in any more: its account may be another one's devices now."""
@@ -113,6 +118,18 @@ class Outbox:
         self._begin(lane, ready)
         if ready.next_try_ms is not None or not ready.rows:
             lane.woken.set()
+
+    def hold(self, account: AccountId) -> None:
+        """Before a block: nothing leaves for that account any more, and what is on its way is called back."""
+        self._decided_ms[account] = math.inf
+        lane = self._lanes.get(account)
+        for bringing in tuple(lane.deliveries) if lane is not None else ():
+            bringing.cancel()
+
+    def let_go(self, account: AccountId, decided_ms: Timestamp) -> None:
+        """What is made ready from the decision of `decided_ms` on may leave (a failed block: from any)."""
+        self._decided_ms[account] = decided_ms
+        self.wake(account)
 
     def _lane(self, tasks: asyncio.TaskGroup, account: AccountId) -> _Lane:
         lane = self._lanes.get(account)
@@ -166,6 +183,8 @@ class Outbox:
 
     def _begin(self, lane: _Lane, ready: Ready) -> None:
         assert self._tasks is not None
+        if ready.contact.changed_ms < self._decided_ms.get(lane.account, 0):
+            return
         if ready.lacks_session and not lane.fetching:
             lane.fetching = True
             self._tasks.create_task(self._fetch(lane, ready.contact, ready.lacking))
@@ -175,23 +194,21 @@ class Outbox:
                 by_device.setdefault(row.to, []).append(_item(ready.contact, row))
         for to, items in by_device.items():
             lane.in_flight.update(item.row_id for item in items)
-            self._tasks.create_task(self._deliver(lane, to, tuple(items)))
+            bringing = self._tasks.create_task(self._deliver(to, tuple(items)))
+            lane.deliveries.add(bringing)
+            bringing.add_done_callback(partial(_delivered, lane, items))
 
-    async def _deliver(self, lane: _Lane, to: Address, items: tuple[OutboxItem, ...]) -> None:
+    async def _deliver(self, to: Address, items: tuple[OutboxItem, ...]) -> None:
         reported: set[int] = set()
 
         async def report(item: OutboxItem, outcome: Outcome) -> None:
             reported.add(item.row_id)
             await self._record(item, outcome)
 
-        try:
-            await self._courier.deliver(to, items, report)
-            for item in items:
-                if item.row_id not in reported:
-                    await self._record(item, Refused(MepassaError()))
-        finally:
-            lane.in_flight.difference_update(item.row_id for item in items)
-            lane.woken.set()
+        await self._courier.deliver(to, items, report)
+        for item in items:
+            if item.row_id not in reported:
+                await self._record(item, Refused(MepassaError()))
 
     async def _record(self, item: OutboxItem, outcome: Outcome) -> None:
         now_ms, error = self._clock.now_ms(), ""
@@ -255,6 +272,13 @@ class Outbox:
             log.warning("outbox.disk_full")
             await asyncio.sleep(FULL_DISK_PAUSE_S)
             return None
+
+
+def _delivered(lane: _Lane, items: list[OutboxItem], bringing: "asyncio.Task[None]") -> None:
+    """Also of what was called back before it began."""
+    lane.deliveries.discard(bringing)
+    lane.in_flight.difference_update(item.row_id for item in items)
+    lane.woken.set()
 
 
 def _item(contact: Contact, row: OutboxRow) -> OutboxItem:

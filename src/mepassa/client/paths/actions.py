@@ -88,9 +88,9 @@ class PathActions:
     def carry_out(self, peer: Peer, action: Action) -> None:
         match action:
             case Send():
-                self.spawn(self._send(peer, action))
+                peer.bring(action.envelope, self.spawn(self._send(peer, action)))
             case Deposit():
-                self.spawn(self._deposit(peer, action))
+                peer.bring(action.envelope, self.spawn(self._deposit(peer, action)))
             case Dial():
                 self._dial(peer, action)
             case Gather():

@@ -11,7 +11,7 @@ from mepassa.model.ids import Address, AttemptId, EnvelopeId
 from mepassa.model.signal import Signal
 from mepassa.ports.clock import Clock
 from mepassa.ports.rng import Rng
-from mepassa.routing import Action, ChatClosed, ChatOpened, Event, RoutingMachine
+from mepassa.routing import Action, ChatClosed, ChatOpened, EnvelopeDone, Event, RoutingMachine
 
 SHOWN_S = 120.0
 """A chat counts as open this long after a face last read it: no call says that a page was closed."""
@@ -30,6 +30,8 @@ class Pending:
     report: Report
     earlier: "Pending | None" = None
     told: asyncio.Event = field(default_factory=asyncio.Event)
+    under_way: set[asyncio.Task[None]] = field(default_factory=set)
+    """What is bringing it now, by a path or to the home."""
 
     async def tell(self, outcome: Outcome) -> None:
         await self.report(self.item, outcome)
@@ -65,6 +67,20 @@ class Peer:
         self.machine.receive(event, self.clock.monotonic())
         self._turn()
 
+    def bring(self, envelope: EnvelopeId, bringing: asyncio.Task[None]) -> None:
+        if (pending := self.pending.get(envelope)) is not None:
+            pending.under_way.add(bringing)
+            bringing.add_done_callback(pending.under_way.discard)
+
+    def call_back(self, pending: Pending) -> None:
+        """Nobody waits for this envelope's fate any more: if it has not left, it stays."""
+        for bringing in tuple(pending.under_way):
+            bringing.cancel()
+        envelope = pending.item.envelope.id
+        if self.pending.get(envelope) is pending:
+            del self.pending[envelope]
+            self.feed(EnvelopeDone(envelope))
+
     def show(self) -> None:
         """A face shows this chat: until nobody has looked for a while, a path may be prepared."""
         if self._closing is None:
@@ -97,11 +113,13 @@ class Peer:
         return next((meeting for meeting in self.meetings.values() if meeting.id == offered), None)
 
     def forget(self) -> None:
-        """For good: no event does anything any more, and whoever waits for an envelope's fate waits no longer."""
+        """For good: no event does anything any more, what has not left stays, and whoever waits for an envelope's fate waits
+        no longer."""
         self._forgotten = True
         self.stop()
-        for pending in self.pending.values():
+        for pending in tuple(self.pending.values()):
             pending.told.set()
+            self.call_back(pending)
 
     def stop(self) -> None:
         for timer in (self._timer, self._closing):

@@ -118,11 +118,18 @@ class PathService:
         """Hand the items to the device's machine; returns when each has been reported once."""
         peer = await self._peer(to)
         waiting = [self._queue(peer, item, report) for item in items]
-        await asyncio.gather(*(pending.told.wait() for pending in waiting))
+        try:
+            await asyncio.gather(*(pending.told.wait() for pending in waiting))
+        except asyncio.CancelledError:
+            for pending in waiting:
+                peer.call_back(pending)
+            raise
 
     def _queue(self, peer: Peer, item: OutboxItem, report: OutcomeReport) -> Pending:
         known = peer.pending.get(item.envelope.id)
-        pending = peer.pending[item.envelope.id] = Pending(item, report, known)
+        pending = peer.pending[item.envelope.id] = Pending(
+            item, report, known, under_way=known.under_way if known is not None else set()
+        )
         if known is not None and item.stored_only:
             peer.feed(SendByServer(item.envelope.id))
         else:
