@@ -7,12 +7,15 @@ import pytest
 from mepassa.crypto.errors import AuthenticationError, InvalidMessageError, SenderKeyMissingError
 from mepassa.crypto.kept_keys import NO_KEYS
 from mepassa.crypto.messages import MessageType
+from mepassa.crypto.padding import pad
+from mepassa.crypto.primitives import kdf_ck
 from mepassa.crypto.sender_key_messages import (
     decode_sender_key_distribution_message,
     encode_sender_key_distribution_message,
 )
 from mepassa.crypto.sender_keys import (
     LAST_ITERATION,
+    MAX_SKIPPED,
     SenderKeyChain,
     SenderKeyRecord,
     create,
@@ -33,7 +36,7 @@ from mepassa.protocol.devices import learn_list, listed_devices
 from mepassa.protocol.inbound import Fate
 from mepassa.protocol.outbound import Draft, address, make_content
 from mepassa.protocol.sealing import Recipient, SenderVerdict, Unsealed, open_sealed, validate_sender
-from mepassa.protocol.sender_keys import LIFETIME_MS, MAX_PER_SENDER, GroupSealed, Renewed
+from mepassa.protocol.sender_keys import LIFETIME_MS, MAX_BYTES_PER_SENDER, MAX_PER_SENDER, GroupSealed, Renewed
 from mepassa.testing import SeededRng
 from mepassa.wire.content import decode_content
 from tests.protocol.device_lists import next_list
@@ -448,11 +451,34 @@ def test_one_device_cannot_fill_the_disk_with_keys(ana: Phone, beto: Phone) -> N
             assert sender_keys.take_distribution(tx, beto.address, body, Timestamp(ana.now + place))
         later = Timestamp(ana.now + MAX_PER_SENDER)
         sender_keys.take_distribution(tx, beto.address, told[0], later)  # told again: in use
-        assert tx.sender_keys(beto.address) == (*groups[1:-1], groups[0])
+        assert tuple(tx.sender_keys(beto.address)) == (*groups[1:-1], groups[0])
         sender_keys.take_distribution(tx, beto.address, told[-1], Timestamp(later + 1))
-        return tx.sender_keys(beto.address)
+        return tuple(tx.sender_keys(beto.address))
 
     assert ana.db.run_now(tell_all) == (*groups[2:-1], groups[0], groups[-1])
+
+
+def test_one_device_cannot_fill_the_disk_with_what_it_skips(ana: Phone, beto: Phone) -> None:
+    """Chains that pass over as many messages as a record keeps the seeds of, in group after group."""
+    dice = SeededRng("skipping")
+
+    def skip_in(tx: Tx, place: int) -> DistributionId:
+        record = create(DistributionId.from_random(dice.token(16)), dice.token)
+        now_ms = Timestamp(ana.now + place)
+        told = SenderKeyDistribution(encode_sender_key_distribution_message(distribution_message(record)))
+        assert sender_keys.take_distribution(tx, beto.address, told, now_ms)
+        chain = record.chains[0]
+        for _ in range(MAX_SKIPPED):
+            chain = replace(chain, chain_key=kdf_ck(chain.chain_key)[0], next_iteration=chain.next_iteration + 1)
+        _, message = encrypt(SenderKeyRecord(record.distribution_id, (chain,)), pad(b"x"))
+        sender_keys.open_from_group(tx, beto.address, message, now_ms)
+        return record.distribution_id
+
+    groups = [ana.db.run_now(lambda tx: skip_in(tx, place)) for place in range(40)]
+    kept_bytes = ana.db.run_now(lambda tx: tx.sender_keys(beto.address))
+    assert sum(kept_bytes.values()) <= MAX_BYTES_PER_SENDER
+    assert tuple(kept_bytes) == tuple(groups[-len(kept_bytes) :]), "the newest stay"
+    assert len(kept_bytes) > 20
 
 
 def test_the_keys_of_a_device_that_is_gone_are_dropped(three: Three) -> None:

@@ -42,15 +42,15 @@ def test_the_keys_of_others_by_device_and_distribution_least_used_first(db: Inli
     db.run_now(lambda tx: tx.put_sender_key(BETO_1, ONE, b"a", Timestamp(1)))
     db.run_now(lambda tx: tx.put_sender_key(BETO_1, TWO, b"b", Timestamp(2)))
     db.run_now(lambda tx: tx.put_sender_key(BETO_2, ONE, b"c", Timestamp(3)))
-    assert db.run_now(lambda tx: tx.sender_keys(BETO_1)) == (ONE, TWO)
+    assert db.run_now(lambda tx: tuple(tx.sender_keys(BETO_1))) == (ONE, TWO)
     db.run_now(lambda tx: tx.put_sender_key(BETO_1, ONE, b"moved", Timestamp(4)))
-    assert db.run_now(lambda tx: tx.sender_keys(BETO_1)) == (TWO, ONE)
+    assert db.run_now(lambda tx: tuple(tx.sender_keys(BETO_1))) == (TWO, ONE)
     kept = db.run_now(lambda tx: [tx.sender_key(peer, ONE) for peer in (BETO_1, BETO_2, CAIO_1)])
     assert kept == [b"moved", b"c", None]
     db.run_now(lambda tx: tx.delete_sender_key(BETO_1, ONE))
-    assert db.run_now(lambda tx: tx.sender_keys(BETO_1)) == (TWO,)
+    assert db.run_now(lambda tx: tuple(tx.sender_keys(BETO_1))) == (TWO,)
     db.run_now(lambda tx: tx.delete_sender_key(BETO_1))
-    assert db.run_now(lambda tx: (tx.sender_keys(BETO_1), tx.sender_keys(BETO_2))) == ((), (ONE,))
+    assert db.run_now(lambda tx: (tuple(tx.sender_keys(BETO_1)), tuple(tx.sender_keys(BETO_2)))) == ((), (ONE,))
 
 
 @pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))

@@ -44,8 +44,11 @@ LIFETIME_MS = 14 * DAY_MS
 as an envelope lives, so that of the five chains that a reader keeps at most two are ever in use."""
 
 MAX_PER_SENDER = 100
-"""Sender keys kept of one device: it cannot fill our disk. Nobody shares so many groups with one person; past it the one
-that was not used for longest goes."""
+"""Sender keys kept of one device. Nobody shares so many groups with one person; past it the one that was not used for
+longest goes…"""
+MAX_BYTES_PER_SENDER = 2 * 1024 * 1024
+"""…and past so much disk, too: a record has 200 bytes where nothing is missing, and up to 360 KB where its owner skips on
+purpose (docs/decisions/0163)."""
 
 
 class Renewed(StrEnum):
@@ -201,12 +204,8 @@ def take_distribution(tx: Tx, sender: Address, body: SenderKeyDistribution, now_
         message = decode_sender_key_distribution_message(body.message)
     except DecryptionError:
         return False
-    known = tx.sender_keys(sender)
-    if message.distribution_id not in known:
-        for unused in known[: max(0, len(known) + 1 - MAX_PER_SENDER)]:
-            tx.delete_sender_key(sender, unused)
     record = _kept(tx, sender, message.distribution_id) or SenderKeyRecord(message.distribution_id)
-    tx.put_sender_key(sender, message.distribution_id, process_distribution(record, message).to_bytes(), now_ms)
+    _keep(tx, sender, process_distribution(record, message), now_ms)
     return True
 
 
@@ -223,8 +222,21 @@ def open_from_group(
         raise SenderKeyMissingError
     record, padded = decrypt(record, message, WorkBudget(derivations))
     plaintext = unpad(padded)
-    tx.put_sender_key(sender, message.distribution_id, record.to_bytes(), now_ms)
+    _keep(tx, sender, record, now_ms)
     return GroupOpened(message.distribution_id, plaintext)
+
+
+def _keep(tx: Tx, sender: Address, record: SenderKeyRecord, now_ms: Timestamp) -> None:
+    """In place of what was kept of it; what is too much of that device goes, the longest unused first."""
+    tx.put_sender_key(sender, record.distribution_id, record.to_bytes(), now_ms)
+    known = tx.sender_keys(sender)
+    count, size_bytes = len(known), sum(known.values())
+    known.pop(record.distribution_id)
+    for unused, freed_bytes in known.items():
+        if count <= MAX_PER_SENDER and size_bytes <= MAX_BYTES_PER_SENDER:
+            return
+        tx.delete_sender_key(sender, unused)
+        count, size_bytes = count - 1, size_bytes - freed_bytes
 
 
 def _kept(tx: Tx, sender: Address, distribution_id: DistributionId) -> SenderKeyRecord | None:

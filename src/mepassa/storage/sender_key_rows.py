@@ -74,13 +74,14 @@ class SenderKeyRows(Rows):
             now_ms,
         )
 
-    def sender_keys(self, sender: Address) -> tuple[DistributionId, ...]:
+    def sender_keys(self, sender: Address) -> dict[DistributionId, int]:
         rows = self._all(
-            "SELECT distribution_id FROM sender_keys WHERE account = ? AND device = ? ORDER BY used_ms, rowid",
+            "SELECT distribution_id, length(record) FROM sender_keys WHERE account = ? AND device = ?"
+            " ORDER BY used_ms, rowid",
             sender.account.raw,
             sender.device,
         )
-        return tuple(DistributionId(row[0]) for row in rows)
+        return {DistributionId(row[0]): row[1] for row in rows}
 
     def delete_sender_key(self, sender: Address, distribution_id: DistributionId | None = None) -> None:
         self._do(

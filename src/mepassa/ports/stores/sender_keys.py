@@ -51,8 +51,8 @@ class SenderKeyStore(Protocol):
         self, sender: Address, distribution_id: DistributionId, record: bytes, now_ms: Timestamp
     ) -> None: ...
 
-    def sender_keys(self, sender: Address) -> tuple[DistributionId, ...]:
-        """What that device has told us, the one that was not used for longest first."""
+    def sender_keys(self, sender: Address) -> dict[DistributionId, int]:
+        """What that device has told us and how many bytes each record has, the one that was not used for longest first."""
         ...
 
     def delete_sender_key(self, sender: Address, distribution_id: DistributionId | None = None) -> None:
