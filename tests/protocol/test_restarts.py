@@ -12,18 +12,21 @@ from mepassa.model.content import ContactAccepted
 from mepassa.model.device_list import MAX_DEVICES, DeviceEntry, SignedDeviceList
 from mepassa.model.errors import DeviceRemovedError, SignatureError
 from mepassa.model.ids import Address
+from mepassa.model.route import Policy
 from mepassa.model.secret import SecretBytes
 from mepassa.model.status import ChatState, MessageStatus, Verification
-from mepassa.ports.stores import InviteKind, OutboxKind, OutboxRow
-from mepassa.protocol import contacts, delivery, verification
+from mepassa.ports.stores import InviteKind, OutboxKind, OutboxRow, Tx
+from mepassa.protocol import contacts, delivery, own_devices, verification
 from mepassa.protocol.account import DAY_MS, recover_account
 from mepassa.protocol.alarms import Alarm
 from mepassa.protocol.device_changes import drop_waiting
 from mepassa.protocol.devices import learn_list
+from mepassa.protocol.healing import ask_again
 from mepassa.protocol.inbound import Fate
 from mepassa.protocol.own_prekeys import stock_up
 from mepassa.protocol.removal import is_removed, learn_own_list
 from mepassa.protocol.restarts import MAX_TAKEN_ALONG
+from mepassa.protocol.session_record import SessionRecord
 from mepassa.protocol.status import StatusEvent
 from mepassa.protocol.tokens import token_for
 from mepassa.storage import InlineDb
@@ -301,6 +304,83 @@ def test_a_device_that_its_own_root_key_names_no_longer_falls_silent(
     assert [row.text for row in ana.screen(beto)] == ["ainda na fila"], "what is here stays readable"
     assert own_list(ana, again.own.device_list), "told once"
     assert alarms(ana) == [Alarm.DEVICE_REMOVED]
+
+
+def of_removed(phone: Phone, friend: Phone) -> dict[str, Callable[[Tx], object]]:
+    """What a person can ask for that would have to reach somebody."""
+    own, now, rng = phone.account, phone.now, phone.rng
+    written = next(row.id for row in phone.screen(friend) if row.sender == own)
+    invite = phone.db.run_now(lambda tx: tx.invites())[0]
+    return {
+        "send_again": lambda tx: delivery.send_again(tx, written, now, rng),
+        "send_by_server": lambda tx: delivery.send_by_server(tx, written, now, rng),
+        "block": lambda tx: contacts.block(tx, friend.account, now, rng),
+        "set_policy": lambda tx: contacts.set_policy(tx, friend.account, Policy.HIDE_MY_IP, now, rng),
+        "create_invite": lambda tx: contacts.create_invite(tx, InviteKind.LINK, now, rng),
+        "revoke_invite": lambda tx: contacts.revoke_invite(tx, invite.id),
+        "add_device": lambda tx: own_devices.add_device(tx, phone.root, friend.own.identity_key, 7, now, rng),
+    }
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "send_again",
+        "send_by_server",
+        "block",
+        "set_policy",
+        "create_invite",
+        "revoke_invite",
+        "add_device",
+    ],
+)
+def test_a_removed_device_does_not_say_done_where_nobody_would_hear_of_it(
+    ana: Phone, beto: Phone, recovered: Callable[[Phone], Phone], command: str
+) -> None:
+    befriend(ana, beto)
+    ana.write(beto, "ainda na fila")
+    ana.invite()
+    works = of_removed(ana, beto)
+    own_list(ana, recovered(ana).own.device_list)
+    before = ana.db.run_now(lambda tx: tx.event_span())
+    with pytest.raises(DeviceRemovedError):
+        ana.db.run_now(works[command])
+    assert ana.db.run_now(lambda tx: tx.event_span()) == before
+    assert ana.contact(beto).state is ChatState.ACCEPTED
+
+
+def test_what_concerns_its_own_screen_a_removed_device_still_does_and_tells_nobody(
+    ana: Phone, beto: Phone, recovered: Callable[[Phone], Phone]
+) -> None:
+    befriend(ana, beto)
+    beto.write(ana, "lido depois")
+    for envelope in beto.post(ana):
+        ana.take(envelope)
+    own_list(ana, recovered(ana).own.device_list)
+    ana.read_all(beto)
+    assert ana.db.run_now(lambda tx: tx.unread(beto.account)) == 0
+    digits = verification.number_of(ana.own, ana.contact(beto)).digits
+    ana.db.run_now(lambda tx: verification.verify(tx, contacts.require(tx, beto.account), digits, ana.now))
+    assert ana.contact(beto).verification is Verification.VERIFIED
+    ana.db.run_now(lambda tx: verification.unverify(tx, contacts.require(tx, beto.account)))
+    assert ana.contact(beto).verification is Verification.NONE
+    assert ana.outbox() == ()
+
+
+def test_nothing_leaves_a_removed_device_by_itself(
+    ana: Phone, beto: Phone, recovered: Callable[[Phone], Phone]
+) -> None:
+    """A message that would not open is asked for again hours later."""
+    befriend(ana, beto)
+    beto.write(ana, "não abre")
+    ana.db.run_now(lambda tx: tx.put_session(beto.address, SessionRecord.EMPTY.to_bytes()))
+    (envelope,) = beto.post(ana)
+    assert ana.take(envelope).fate is Fate.COULD_NOT_OPEN
+    own_list(ana, recovered(ana).own.device_list)
+    ana.clock.advance(days=1)
+    ana.db.run_now(lambda tx: ask_again(tx, ana.now, ana.rng))
+    assert ana.outbox() != ()
+    assert ana.ready(beto) == ()
 
 
 def test_no_home_can_say_that_a_device_was_removed(ana: Phone, beto: Phone) -> None:

@@ -51,6 +51,7 @@ def require(tx: Tx, account: AccountId) -> Contact:
 
 def create_invite(tx: Tx, kind: InviteKind, now_ms: Timestamp, rng: Rng) -> Invite:
     """A shared link: 30 days, 20 people. A QR code for someone present: 10 minutes, one person, accepted at once."""
+    check_not_removed(tx)
     life_ms, uses = (LINK_LIFE_MS, LINK_USES) if kind is InviteKind.LINK else (QR_LIFE_MS, QR_USES)
     invite = Invite(rng.token(16), kind, now_ms, Timestamp(now_ms + life_ms), uses)
     tx.put_invite(invite)
@@ -65,6 +66,7 @@ def invite_card(own: OwnAccount, invite: Invite) -> Card:
 
 def revoke_invite(tx: Tx, invite_id: bytes) -> None:
     """Raises `NotFoundError`. The home is told with the next token changes."""
+    check_not_removed(tx)
     invite = next((invite for invite in tx.invites() if invite.id == invite_id), None)
     if invite is None:
         raise NotFoundError("There is no such invite.")
@@ -238,6 +240,7 @@ def answer_received(tx: Tx, contact: Contact, answer: ContactAccepted, now_ms: T
 
 def block(tx: Tx, account: AccountId, now_ms: Timestamp, rng: Rng) -> Contact:
     """Silently. Whoever had our keys loses them: new ones go to all other accepted contacts."""
+    check_not_removed(tx)
     contact = require(tx, account)
     if contact.state is ChatState.BLOCKED:
         return contact
@@ -277,6 +280,7 @@ def set_policy(tx: Tx, account: AccountId, policy: Policy, now_ms: Timestamp, rn
 
     Raises `UnsupportedError` for HIDE_MY_IP with a contact of another home.
     """
+    check_not_removed(tx)
     contact = require(tx, account)
     if policy is contact.policy:
         return contact

@@ -32,7 +32,7 @@ from mepassa.protocol.outbound import (
     seal_due,
 )
 from mepassa.protocol.receipts import adopted_route
-from mepassa.protocol.removal import check_not_removed
+from mepassa.protocol.removal import check_not_removed, is_removed
 from mepassa.protocol.session import initiate
 from mepassa.protocol.session_rows import load_session
 from mepassa.protocol.status import StatusEvent, move
@@ -90,6 +90,7 @@ def compose_text(
 
 def send_again(tx: Tx, message_id: MessageId, now_ms: Timestamp, rng: Rng, *, stored_only: bool = False) -> MessageRow:
     """A failed message once more: new envelopes, the same message id. Raises `NotFoundError` or `ConflictError`."""
+    check_not_removed(tx)
     row = _own_message(tx, message_id)
     contact = require(tx, row.chat)
     if row.status is not MessageStatus.FAILED:
@@ -107,6 +108,7 @@ def send_by_server(tx: Tx, message_id: MessageId, now_ms: Timestamp, rng: Rng) -
 
     Raises `NotFoundError`; `ConflictError` when it is on its way or has arrived already.
     """
+    check_not_removed(tx)
     row = _own_message(tx, message_id)
     if row.status is MessageStatus.FAILED:
         return send_again(tx, message_id, now_ms, rng, stored_only=True)
@@ -188,9 +190,9 @@ class Ready:
 
 
 def prepare(tx: Tx, account: AccountId, now_ms: Timestamp, rng: Rng) -> Ready | None:
-    """Seal what is due; None when nothing may be sent to this account."""
+    """Seal what is due; None when nothing may be sent to this account, or by this device."""
     contact = counterpart(tx, account)
-    if contact is None or contact.state not in {ChatState.REQUESTED, ChatState.ACCEPTED}:
+    if is_removed(tx) or contact is None or contact.state not in {ChatState.REQUESTED, ChatState.ACCEPTED}:
         return None
     rows = seal_due(tx, contact, now_ms, rng)
     due = [row for row in rows if row.next_try_ms <= now_ms]

@@ -27,6 +27,7 @@ from mepassa.protocol.account import MAX_REGISTRATION_ID, check_no_account, next
 from mepassa.protocol.contacts import new_keys, tell_list
 from mepassa.protocol.copies import tell_account, tell_new_device
 from mepassa.protocol.device_changes import follow_list
+from mepassa.protocol.removal import check_not_removed
 from mepassa.protocol.sealing import issue_device_certificate
 
 LIST_UNTOLD = "device-list-untold"
@@ -143,6 +144,7 @@ def become_linked(tx: Tx, device: NewDevice, linked: Linked) -> OwnAccount:
 
 
 def _sign_next(tx: Tx, root: RootKey, entries: tuple[DeviceEntry, ...], now_ms: Timestamp) -> OwnAccount:
+    check_not_removed(tx)  # else a list of ours, made later, would undo the one that removed us
     own = tx.own()
     if root.public != own.root_key:
         raise SignatureError("This is the key of another account.")

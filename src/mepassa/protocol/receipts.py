@@ -18,6 +18,7 @@ from mepassa.protocol.outbound import (
     confirm_renewals,
     make_content,
 )
+from mepassa.protocol.removal import is_removed
 from mepassa.protocol.status import StatusEvent, move
 from mepassa.wire.content import decode_content, encode_content, rewrite
 
@@ -59,9 +60,12 @@ def release_held(tx: Tx, contact: Contact, now_ms: Timestamp, rng: Rng) -> None:
 
 
 def mark_read(tx: Tx, contact: Contact, up_to: MessageId, now_ms: Timestamp, rng: Rng) -> None:
-    """Everything up to there has been seen; accepted contacts are told, and our own other devices in any case."""
+    """Everything up to there has been seen; accepted contacts are told, and our own other devices in any case. A device that
+    was removed tells nobody."""
     rows = tx.incoming_up_to(contact.account, up_to)
     _become_read(tx, contact.account, rows)
+    if is_removed(tx):
+        return
     for entries in _batches(row for row in rows if row.kind is not MessageKind.UNOPENED):
         content = _content(tx, contact, ReceiptKind.READ, entries, now_ms, rng)
         if contact.state is ChatState.ACCEPTED:

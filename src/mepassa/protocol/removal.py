@@ -19,7 +19,10 @@ def is_removed(tx: Tx) -> bool:
 
 
 def check_not_removed(tx: Tx) -> None:
-    """Raises `DeviceRemovedError`."""
+    """Before whatever would have to reach somebody: saying that it is done would be false.
+
+    What concerns this screen alone (read marks, verification marks) is allowed. Raises `DeviceRemovedError`.
+    """
     if is_removed(tx):
         raise DeviceRemovedError
 
