@@ -134,6 +134,12 @@ def run_plan(plan: Plan) -> int:
     return subprocess.run(command, cwd=plan.root, env=environment, check=False).returncode
 
 
+def untried(mutants: Iterable[Mutant], results: Iterable[dict[str, Any]]) -> list[Mutant]:
+    """What an earlier run of the same code did not come to."""
+    done = {(result["path"], result["number"], result["what"]) for result in results}
+    return [mutant for mutant in mutants if (mutant.path, mutant.number, mutant.what) not in done]
+
+
 def read_results(out: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in out.read_text().splitlines()] if out.exists() else []
 
@@ -166,7 +172,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, help="repeat a sample")
     parser.add_argument("--minutes", type=float, default=60.0, help="then stop and say what was left (default 60)")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--out", type=Path, help="keep the results, one JSON object a line")
+    parser.add_argument("--out", type=Path, help="keep the results, a JSON object a line; go on where they end")
     parser.add_argument("--map", type=Path, help="keep, or take, what reaches what: spares the measuring run")
     options = parser.parse_args(arguments)
     seed = SystemRandom().getrandbits(32) if options.seed is None else options.seed
@@ -182,13 +188,15 @@ def main(arguments: list[str]) -> int:
         if options.again:
             lived = {_told(found) for found in read_results(options.again) if found["verdict"] != "killed"}
             mutants = [mutant for mutant in mutants if _told(asdict(mutant)) in lived]
-        print(f"{len(mutants)} mutants, seed {seed}", flush=True)
+        tried = [] if options.again or options.out is None else read_results(options.out)
+        left = untried(mutants, tried)
+        print(f"{len(left)} mutants, seed {seed}", flush=True)
         known = options.map.resolve() if options.map else Path(folder) / "map"
-        plan = Plan(root, tests_of(mutants), mutants, out, options.processes, options.minutes, seed, known)
-        code = run_plan(plan)
-        results = read_results(out)
-        if options.out and out.exists():
-            shutil.copy(out, options.out)
+        plan = Plan(root, tests_of(left), left, out, options.processes, options.minutes, seed, known)
+        code = run_plan(plan) if left else 0
+        results = tried + read_results(out)
+        if options.out:
+            options.out.write_text("".join(f"{json.dumps(result)}\n" for result in results))
     print(report(mutants, results))
     print(f"{time.monotonic() - begun:.0f} seconds")
     return code or _verdict(results)

@@ -123,7 +123,7 @@ ORDERS = _guards(
     ("protocol/prekeys", "consume", "a used prekey goes with the session that it made"),
     ("protocol/delivery", "compose_text send_again record_taken start_sessions", "ratchet and envelope together"),
     ("protocol/outbound", "sealed seal_due", "no envelope leaves before its ratchet is kept"),
-    ("client/inbox", "Inbox.receive Inbox._receive Inbox._release", "acknowledged only what is kept"),
+    ("client/inbox", "Inbox.receive Inbox._receive Inbox._look Inbox._answered", "acknowledged only what is kept"),
     ("transports/link/session", "LinkSession._tell_envelope", "acknowledged only what the handler took"),
     (
         "transports/mailbox/own",

@@ -30,7 +30,7 @@ from _pytest.runner import runtestprotocol
 
 from fuzz.mutants.sites import mutated
 
-CPU_S, WALL_S = 40, 300
+CPU_S, WALL_S = 40, 150
 """What one mutant may take before it counts as a hang, which a test run would notice."""
 TEST_S = 60
 """The same for one test, by pytest-timeout."""

@@ -1,12 +1,13 @@
 """`./dev fuzz mutants`: a weak test lets a mistake live, a strong one does not; the list of guards names what is there."""
 
 import ast
+from dataclasses import asdict
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
 
-from fuzz.mutants.command import ROOT, guard_mutants, report, run_plan, sample_mutants
+from fuzz.mutants.command import ROOT, guard_mutants, report, run_plan, sample_mutants, untried
 from fuzz.mutants.command import read_results as results_in
 from fuzz.mutants.guards import GUARDS, Area, Guard
 from fuzz.mutants.sites import mutated, sites
@@ -89,9 +90,18 @@ def test_a_weak_test_lets_a_mutant_survive_and_a_strong_one_kills_it(tmp_path: P
         ("weak", "`inside < MOST` with LtE for Lt"),
         ("weak", "without `raise PermissionError`"),
     ]
+    assert untried(mutants, results) == []
     said = report(mutants, results)
     assert "access checks: 12 of 12 tried, 8 killed (66.7 %)" in said
     assert "survived: weak.py:7 Door.open: without `raise PermissionError`" in said
+
+
+def test_a_run_goes_on_where_the_results_of_an_earlier_one_end() -> None:
+    mutants = guard_mutants(ROOT, GUARDS[:3])
+    results = [{**asdict(mutant), "verdict": "killed"} for mutant in mutants]
+    moved = [{**result, "what": "another mistake, since the code has changed"} for result in results]
+    assert untried(mutants, []) == untried(mutants, moved) == mutants
+    assert untried(mutants, [*moved[:3], *results[3:]]) == mutants[:3]
 
 
 def test_the_guards_are_where_the_list_says_they_are() -> None:
