@@ -17,6 +17,7 @@ from mepassa.identity import (
     trust_root,
     verify_ed25519,
     verify_home,
+    verify_recovery,
     verify_root,
     verify_xeddsa,
 )
@@ -74,6 +75,19 @@ def test_a_root_signature_holds_for_its_label_and_parts_only() -> None:
         verify_root(RootKey.generate().public, signature, Label.DEVICE_LIST, b"list")
 
 
+def test_a_proof_for_recovery_holds_for_its_root_its_home_and_its_hello_only() -> None:
+    root, home, nonces = RootKey.generate(), HomeKeyPair.generate().public, (bytes(32), b"\x01" * 32)
+    proof = root.sign_recovery(home, *nonces)
+    verify_recovery(root.public, proof, home, *nonces)
+    for wrong in (
+        (RootKey.generate().public, proof, home, *nonces),
+        (root.public, proof, HomeKeyPair.generate().public, *nonces),
+        (root.public, proof, home, *nonces[::-1]),
+    ):
+        with pytest.raises(SignatureError):
+            verify_recovery(*wrong)
+
+
 def test_the_root_key_signs_nothing_unlabelled_but_server_certificates() -> None:
     root = RootKey.generate()
     verify_xeddsa(trust_root(root.public), b"\x08\x01", root.sign_certificate(b"\x08\x01"))
@@ -110,6 +124,7 @@ IMPROPER = [
     b"\x06" + SEED_PUBLICS[1].encode()[:32],
     b"\x05" + b"\xff" * 32,  # not below 2^255
     b"\x05" + (FIELD_PRIME + 9).to_bytes(32, "little"),  # a second encoding of u = 9
+    b"\x05" + FIELD_PRIME.to_bytes(32, "little"),  # of u = 0
     *(b"\x05" + u.to_bytes(32, "little") for u in LOW_ORDER_U),
     bytes.fromhex(SEED_PUBLICS[1]) + b"\x00",
 ]
@@ -148,8 +163,9 @@ def test_low_order_ed25519_keys_verify_nothing() -> None:
     for y in (0, 1, FIELD_PRIME - 1):
         with pytest.raises(SignatureError):
             verify_ed25519(y.to_bytes(32, "little"), b"m", bytes(64))
-    with pytest.raises(MalformedError):
-        trust_root(RootPublicKey((1).to_bytes(32, "little")))
+    for y in (1, FIELD_PRIME):  # no Montgomery form, and a second encoding of y = 0
+        with pytest.raises(MalformedError):
+            trust_root(RootPublicKey(y.to_bytes(32, "little")))
 
 
 def test_a_key_with_torsion_is_told_from_a_clean_one() -> None:
@@ -194,7 +210,7 @@ def test_the_subgroup_test_agrees_with_a_ladder_on_either_curve(seed: int) -> No
         answers[is_torsion_free(u)] += 1
         assert is_torsion_free(u) == by_ladder(u)
     for low in LOW_ORDER_U:
-        assert not is_torsion_free(low.to_bytes(32, "little"))
+        assert is_torsion_free(low.to_bytes(32, "little")) is False
     for _ in range(10):
         clean = IdentityKeyPair(SecretBytes(dice.randbytes(32))).public.raw[1:]
         assert is_torsion_free(clean)

@@ -1,6 +1,7 @@
 """docs/protocol/identity.md, "Presence"."""
 
 import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from hypothesis import given
 from hypothesis import strategies as st
 from nacl.signing import VerifyKey
@@ -13,6 +14,7 @@ from mepassa.identity import (
     utc_day,
     verify_blinded,
 )
+from mepassa.identity.presence import _sealing_key
 from mepassa.model.errors import DecryptionError, InvalidInputError, MalformedError, SignatureError
 from mepassa.model.keys import PresencePublicKey
 from mepassa.model.secret import SecretBytes
@@ -70,6 +72,13 @@ def test_a_sealed_record_opens_for_contacts_on_its_day_only(record: bytes) -> No
 def test_any_bytes_open_or_are_a_decryption_error(sealed: bytes) -> None:
     with pytest.raises(DecryptionError):
         open_presence(ANA.public, 9, 1, sealed)
+
+
+def test_what_a_contact_has_sealed_without_a_mark_or_with_more_after_it_does_not_open() -> None:
+    key = AESGCM(_sealing_key(ANA.public, 9, 1))
+    for padded in (bytes(484), b"record\x80".ljust(483, b"\x00") + b"\x01"):
+        with pytest.raises(DecryptionError):
+            open_presence(ANA.public, 9, 1, bytes(12) + key.encrypt(bytes(12), padded, None))
 
 
 def test_a_record_that_does_not_fit_is_refused() -> None:

@@ -1,6 +1,7 @@
 """A real home without sockets: real SQLite file, real frames through pairs in memory, made-up people."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -113,6 +114,18 @@ class HomeWorld:
         return session
 
 
+class _Failures(logging.Handler):
+    """Connections that ended by a mistake of ours: the home goes on, so that nothing else tells a test."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.msg == "socket.failed":
+            self.said.append(record)
+
+
 @asynccontextmanager
 async def home_world(
     folder: Path,
@@ -131,6 +144,8 @@ async def home_world(
     home = Home(db=db, clock=clock, rng=rng, key=key, registration=registration, policy=policy, relay=relay)
     await home.start()
     world = HomeWorld(home, db, clock, rng, HomeAddress(f"https://{HOST}", home.key))
+    failures = _Failures()
+    logging.getLogger("mepassa.server.home").addHandler(failures)
     try:
         yield world
     finally:
@@ -142,6 +157,8 @@ async def home_world(
         if world.tasks:
             await asyncio.wait(world.tasks)
         await db.close()
+        logging.getLogger("mepassa.server.home").removeHandler(failures)
+    assert failures.said == [], "a mistake of ours ended a connection"
 
 
 async def eventually(condition: Callable[[], bool]) -> None:

@@ -1,6 +1,7 @@
 """docs/protocol/home.md, "Mailbox": deposit, deliver, acknowledge, in a real database, without sockets."""
 
 import asyncio
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from mepassa.model.errors import BusyError, MailboxFullError, TokenRefusedError
 from mepassa.model.ids import AccountId, Address
 from mepassa.ports.mailbox import DepositOutcome, SignalOutcome, TokenRecord
 from mepassa.server.db import Tx
+from mepassa.server.mailbox import Fate, Lane
 from mepassa.testing import ManualClock
 from mepassa.testing.people import Listener
 from tests.server.home_world import EASY, eventually, home_world
@@ -49,6 +51,7 @@ async def test_a_deposit_for_a_connected_device_is_answered_by_its_acknowledgeme
         assert outcome is DepositOutcome.DELIVERED
         assert online.listener.envelopes == [sealed("oi")]
         assert world.home.counters.commits == commits
+        assert world.session(bruno.own).in_flight == set()
 
 
 async def test_a_device_that_does_not_acknowledge_in_time_leaves_the_deposit_to_the_disk(tmp_path: Path) -> None:
@@ -73,6 +76,8 @@ async def test_what_is_acknowledged_is_deleted_and_not_delivered_again(tmp_path:
         online = await world.online(bruno)
         await online.listener.until_envelopes(5)
         await world.until_empty()
+        await world.home.mailboxes.flush()
+        assert world.session(bruno.own).in_flight == set()
         await online.leave()
         again = await world.online(bruno)
         await sender.deposit(bruno.own, sealed("last"), bruno.delivery_token)
@@ -112,6 +117,60 @@ async def test_order_within_one_depositing_connection_survives_coming_and_going(
         await world.until_empty()
         first_seen = list(dict.fromkeys(tuple(map(int, each.raw.split(b"/")[:2])) for each in listener.envelopes))
         assert first_seen == [(round_number, number) for round_number in range(6) for number in range(40)]
+
+
+async def test_a_request_goes_by_way_of_the_disk_and_the_next_message_does_not(tmp_path: Path) -> None:
+    """What was on its way to disk is counted as settled once it is there: the session is not behind for ever."""
+    async with home_world(tmp_path, policy=PATIENT) as world:
+        bruno = await world.person()
+        online = await world.online(bruno)
+        await online.own_home.put_tokens((TokenRecord(hash_token(b"i" * 16), "invite", None),))
+        sender = world.sender()
+        assert await sender.deposit(bruno.own, sealed("request"), b"i" * 16) is DepositOutcome.STORED
+        assert world.home.mailboxes.unpushed(world.session(bruno.own).mailbox) == 0
+        await online.listener.until_envelopes(1)
+        await eventually(lambda: not world.session(bruno.own).behind)
+        assert await sender.deposit(bruno.own, sealed("oi"), bruno.delivery_token) is DepositOutcome.DELIVERED
+
+
+async def test_what_is_acknowledged_while_it_is_written_is_delivered_and_leaves_nothing(tmp_path: Path) -> None:
+    async with home_world(tmp_path) as world:
+        bruno = await world.person()
+        await world.online(bruno, Listener(refuse={b"oi"}))
+        await eventually(lambda: not world.session(bruno.own).behind)
+        session, mailboxes, run = world.session(bruno.own), world.home.mailboxes, world.db.run
+
+        async def acknowledged_meanwhile(work: Callable[[Tx], T]) -> T:
+            done = await run(work)
+            world.db.run = run  # type: ignore[method-assign]  # the real one again
+            assert mailboxes.unpushed(session.mailbox) == 0
+            mailboxes.acknowledge(session, [hashlib.sha256(b"oi").digest()[:16]])
+            return done
+
+        answers: list[Fate] = []
+        world.db.run = acknowledged_meanwhile  # type: ignore[method-assign]  # a spy before the real one
+        mailboxes.deposit(session.mailbox, Lane.CONTACT, b"oi", answers.append)
+        await eventually(lambda: bool(answers))
+        assert answers == [Fate.DELIVERED]
+        assert mailboxes.unpushed(session.mailbox) == 0
+        await mailboxes.flush()
+        assert await world.waiting() == 0
+        assert session.in_flight == set()
+
+
+async def test_one_acknowledgement_ends_the_copy_on_disk_and_the_one_on_its_way_there(tmp_path: Path) -> None:
+    async with home_world(tmp_path) as world:
+        bruno = await world.person()
+        await world.sender().deposit(bruno.own, sealed("oi"), bruno.delivery_token)
+        await world.online(bruno, Listener(refuse={b"oi"}))
+        session, mailboxes = world.session(bruno.own), world.home.mailboxes
+        await eventually(lambda: bool(session.in_flight))
+        answers: list[Fate] = []
+        mailboxes.deposit(session.mailbox, Lane.CONTACT, b"oi", answers.append)
+        mailboxes.acknowledge(session, list(session.in_flight))
+        assert answers == [Fate.DELIVERED]
+        await mailboxes.flush()
+        assert await world.waiting() == 0
 
 
 async def test_a_slow_reader_has_one_window_in_flight_and_no_more(tmp_path: Path) -> None:
@@ -264,13 +323,21 @@ async def test_every_refusal_costs_one_look_into_the_database_whichever_it_is(tm
 
         world.db.run = counted  # type: ignore[method-assign]  # a spy before the real one
         costs = []
-        nobody = Address(AccountId(bytes(16)), 1)
-        for to in (bruno.own, nobody, Address(bruno.own.account, 2)):
+        nobody, second = Address(AccountId(bytes(16)), 1), Address(bruno.own.account, 2)
+        for to, token in (
+            (bruno.own, bytes(16)),
+            (nobody, bytes(16)),
+            (second, bytes(16)),
+            (second, bruno.delivery_token),
+        ):
             looks = 0
             with pytest.raises(TokenRefusedError):
-                await sender.deposit(to, sealed("x"), bytes(16))
+                await sender.deposit(to, sealed("x"), token)
             costs.append(looks)
-        assert costs == [1, 1, 1]
+        assert costs == [1, 1, 1, 1]
+        looks = 0
+        assert await sender.signal(bruno.own, sealed("x"), bruno.signal_token) is SignalOutcome.NO_DEVICE
+        assert looks == 0, "what is known of an account is not asked again"
 
 
 async def test_a_links_holder_cannot_keep_a_device_busy_with_requests(tmp_path: Path) -> None:

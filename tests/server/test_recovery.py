@@ -14,6 +14,7 @@ from mepassa.model.ids import Address, RunId
 from mepassa.model.keys import HomeKey
 from mepassa.model.secret import SecretBytes
 from mepassa.ports.mailbox import TokenRecord
+from mepassa.server.directory import LoginState
 from mepassa.testing.people import Person, Runs, fake_prekeys
 from mepassa.transports.mailbox import (
     AccountUnknownError,
@@ -95,6 +96,7 @@ async def test_a_removed_device_that_still_talks_gives_no_rights(tmp_path: Path)
         token = b"i" * 16
         given = (TokenEntry(hash_token(token), TokenRight.DELIVERY, None),)
         assert await directory.put_tokens(ana.own.account, mailbox, given, ()) is Refusal.LOGIN
+        assert await directory.log_in(mailbox, 99, RunId(bytes(16))) == (LoginState.ROLLED_BACK, 99)
         with pytest.raises(TokenRefusedError):
             await world.sender().fetch_account(ana.own.account, token)
 

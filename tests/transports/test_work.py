@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from hashlib import sha256
 
 import pytest
 
@@ -9,7 +10,7 @@ from mepassa.model.errors import UnsupportedError
 from mepassa.server.limits import HomePolicy
 from mepassa.transports.mailbox import work
 from mepassa.transports.mailbox.work import MAX_BITS, PATIENCE, SLICE, solve
-from mepassa.wire.work import WorkPurpose, verify_work
+from mepassa.wire.work import WorkPurpose, search_work, verify_work
 
 NONCE, SUBJECT = bytes(32), b"s" * 32
 
@@ -18,6 +19,16 @@ NONCE, SUBJECT = bytes(32), b"s" * 32
 @pytest.mark.parametrize("purpose", WorkPurpose)
 async def test_what_is_found_is_what_the_home_verifies(purpose: WorkPurpose, bits: int) -> None:
     assert verify_work(NONCE, purpose, SUBJECT, bits, await solve(NONCE, purpose, SUBJECT, bits))
+
+
+def test_a_bit_less_than_was_asked_for_is_not_enough() -> None:
+    solution = search_work(NONCE, WorkPurpose.FETCH, SUBJECT, 7, range(100_000))
+    while solution is not None and verify_work(NONCE, WorkPurpose.FETCH, SUBJECT, 8, solution):
+        solution = search_work(NONCE, WorkPurpose.FETCH, SUBJECT, 7, range(solution + 1, 100_000))
+    assert solution is not None
+    assert verify_work(NONCE, WorkPurpose.FETCH, SUBJECT, 7, solution)
+    digest = sha256(b"mepassa work 1\x00" + NONCE + b"\x02" + SUBJECT + solution.to_bytes(8)).digest()
+    assert digest[0] == 1, "seven zero bits and a one"
 
 
 @pytest.mark.parametrize("purpose", WorkPurpose)

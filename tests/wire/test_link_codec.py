@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from mepassa.model.envelope import MAX_ENVELOPE_BYTES
 from mepassa.model.errors import MalformedError, TooLargeError
 from mepassa.model.ids import AccountId, EnvelopeId
+from mepassa.wire.codec import Codec
 from mepassa.wire.link import (
     MAX_RECORD_BYTES,
     Ack,
@@ -93,6 +94,20 @@ def test_a_length_over_the_limit_is_refused_before_its_bytes_are_waited_for() ->
     decoder.receive((MAX_RECORD_BYTES + 1).to_bytes(4, "big"))
     with pytest.raises(TooLargeError):
         decoder.next_record()
+    longest = RecordDecoder()
+    longest.receive(MAX_RECORD_BYTES.to_bytes(4, "big"))
+    assert longest.next_record() is None
+
+
+def test_a_codec_takes_its_limit_and_not_a_byte_more_either_way() -> None:
+    codec: Codec[bytes] = Codec(bytes, limit_bytes=10)
+    assert codec.decode(codec.encode(bytes(6))) == bytes(6)
+    wider: Codec[bytes] = Codec(bytes, limit_bytes=11)
+    one_more = wider.encode(bytes(7))
+    with pytest.raises(TooLargeError):
+        codec.encode(bytes(7))
+    with pytest.raises(TooLargeError):
+        codec.decode(one_more)
 
 
 def test_the_largest_envelope_fits_and_one_byte_more_is_refused() -> None:
@@ -113,7 +128,17 @@ def test_golden_bytes_of_the_small_records() -> None:
     assert encode_record(Ack(EnvelopeId(bytes(16)), opened=True)).hex(" ") == ack + " c3"
 
 
-@pytest.mark.parametrize("body", [b"", b"\x92\x01\x92\x09\x00", b"\x92\x02\x92\x04\x07", b"\x92\x01\x90", b"\xc0"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\x92\x01\x92\x09\x00",
+        b"\x92\x01\x92\x03\xc4\x0f" + bytes(15),
+        b"\x92\x02\x92\x04\x07",
+        b"\x92\x01\x90",
+        b"\xc0",
+    ],
+)
 def test_unknown_kinds_versions_and_empty_records_are_malformed(body: bytes) -> None:
     with pytest.raises(MalformedError):
         decode_record(body)

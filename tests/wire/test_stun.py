@@ -1,5 +1,6 @@
 """RFC 8489, RFC 8656 §12 and the test vectors of RFC 5769."""
 
+from contextlib import nullcontext
 from ipaddress import IPv4Address, IPv6Address
 
 import pytest
@@ -184,9 +185,9 @@ class TestMessages:
             pass
 
     def test_unknown_comprehension_required_attributes_are_reported_not_dropped(self) -> None:
-        body = bytes.fromhex("7f01000401020304 ff010000 0031000161000000")
+        body = bytes.fromhex("7fff000401020304 80000000 0031000161000000")
         message = decode_message(b"\x00\x01" + len(body).to_bytes(2) + b"\x21\x12\xa4\x42" + TID + body)
-        assert message.unknown_required == (0x7F01, 0x0031)
+        assert message.unknown_required == (0x7FFF, 0x0031)
 
     def test_attributes_after_integrity_are_ignored(self) -> None:
         """RFC 8489 §14.5: nobody vouches for them."""
@@ -207,6 +208,8 @@ class TestMessages:
             b"\x40" + REQUEST[1:],
             REQUEST[:4] + b"\x21\x12\xa4\x43" + REQUEST[8:],
             REQUEST[:-1] + b"\x00",  # fingerprint
+            b"\x40\x01\x00\x00\x21\x12\xa4\x42" + TID,
+            b"\x00\x01\x00\x14\x21\x12\xa4\x42" + TID + b"\x00\x08\x00\x10" + bytes(16),  # MESSAGE-INTEGRITY
             b"\x00\x01\x00\x04\x21\x12\xa4\x42" + TID + b"\x00\x06\x00\x05",
         ],
     )
@@ -214,10 +217,16 @@ class TestMessages:
         with pytest.raises(MalformedError):
             decode_message(data)
 
-    def test_a_message_of_thousands_of_attributes_is_refused(self) -> None:
-        body = bytes.fromhex("ff010000") * 1000
-        with pytest.raises(MalformedError):
+    @pytest.mark.parametrize("count, is_taken", [(64, True), (65, False), (1000, False)])
+    def test_a_message_of_more_than_64_attributes_is_refused(self, count: int, is_taken: bool) -> None:
+        body = bytes.fromhex("ff010000") * count
+        with nullcontext() if is_taken else pytest.raises(MalformedError):
             decode_message(b"\x00\x01" + len(body).to_bytes(2) + b"\x21\x12\xa4\x42" + TID + body)
+
+    def test_integrity_that_is_not_there_does_not_hold(self) -> None:
+        assert not decode_message(encode_message(Message(Method.REFRESH, MessageClass.REQUEST, TID))).verify_integrity(
+            b"k"
+        )
 
     def test_golden_bytes_of_a_channel_bind_request(self) -> None:
         message = Message(
@@ -244,6 +253,31 @@ class TestChannelDataAndStreams:
             assert decode_channel_data(data).channel in range(0x4000, 0x8000)
         except MalformedError:
             pass
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"",
+            b"\x40\x00\x00",
+            b"\x00\x00\x00\x00",
+            b"\x80\x00\x00\x00",
+            b"\x40\x00\x00\x01",
+            b"\x40\x00\x00\x01" + bytes(5),
+        ],
+    )
+    def test_what_is_no_channel_data_is_malformed(self, data: bytes) -> None:
+        with pytest.raises(MalformedError):
+            decode_channel_data(data)
+
+    def test_half_a_length_says_nothing(self) -> None:
+        framer, message = (
+            StreamFramer(),
+            encode_message(Message(Method.SEND, MessageClass.INDICATION, TID, (Data(bytes(300)),))),
+        )
+        framer.receive_data(message[:3])
+        assert framer.next_frame() is None
+        framer.receive_data(message[3:])
+        assert framer.next_frame() == message
 
     @given(
         st.lists(

@@ -362,12 +362,33 @@ class TestRefusals:
         assert client.permit(at("2001:db8::1")) == 0
 
     def test_permissions_and_channels_are_bounded_until_they_lapse(self) -> None:
-        lab = Lab(max_permissions=3, max_channels=2)
+        lab = Lab(max_permissions=3, max_channels=2, nonce_s=6000)
         client = lab.client()
-        client.allocate()
+        client.allocate(Lifetime(3600))
         assert [client.permit(at(f"198.51.100.{n}")) for n in range(1, 5)] == [0, 0, 0, 508]
         lab.clock.advance(301)
         assert [client.bind(0x4000 + n, at("198.51.100.9", 1 + n)) for n in range(3)] == [0, 0, 508]
+        assert client.bind(0x4000, at("198.51.100.9", 1)) == 0, "what is there may be prolonged"
+        assert client.permit(at("198.51.100.1"), at("198.51.100.2")) == 0
+        lab.clock.advance(200)
+        assert client.permit(at("198.51.100.1"), at("198.51.100.9")) == 0
+        lab.clock.advance(100)
+        assert client.permit(at("198.51.100.3")) == 0, "one has lapsed, so that it is the third"
+        lab.clock.advance(600)
+        assert client.bind(0x4009, at("198.51.100.9", 9)) == 0, "the bindings have lapsed"
+
+    def test_a_binding_that_is_refused_for_its_permission_leaves_no_channel(self) -> None:
+        client = Lab(max_permissions=1).client()
+        client.allocate()
+        assert client.permit(PEER_AT) == 0
+        assert client.bind(0x4000, at("198.51.100.8")) == 508
+        assert client.bind(0x4000) == 0
+
+    @pytest.mark.parametrize("attributes", [(PEER_AT,), (ChannelNumber(0x4000),), (ChannelNumber(0x3FFF), PEER_AT)])
+    def test_400_for_a_binding_without_its_channel_or_peer(self, attributes: tuple[Attribute, ...]) -> None:
+        client = Lab().client()
+        client.allocate()
+        assert code_of(client.ask(Method.CHANNEL_BIND, *attributes)) == 400
 
 
 class TestData:
@@ -378,6 +399,22 @@ class TestData:
         assert client.send(b"x") == []
         assert client.hear_peer(b"x") == []
         assert lab.counters.datagrams_dropped == 2
+
+    def test_what_is_no_whole_indication_is_dropped(self) -> None:
+        class DontFragment(Data):
+            TYPE = 0x001A
+
+        lab = Lab()
+        client = lab.client()
+        client.allocate()
+        assert client.permit(PEER_AT) == 0
+        for attributes in ((PEER_AT,), (Data(b"x"),), (PEER_AT, Data(b"x"), DontFragment(b""))):
+            message = Message(Method.SEND, MessageClass.INDICATION, bytes(12), attributes)
+            assert client.put(encode_message(message)) == []
+        assert client.send(b"x", at(PEER[0], 0)) == []
+        assert client.hear_peer(bytes(65_535)) == [], "it does not fit an indication"
+        assert lab.counters.datagrams_dropped == 5
+        assert client.send(b"x", at(PEER[0], 1)) != []
 
     def test_indications_carry_data_both_ways_while_the_permission_lasts(self) -> None:
         lab = Lab()
@@ -454,6 +491,18 @@ class TestData:
         assert ana.send(b"turn?", at(RELAY, 3478)) == []
         assert ana.send(b"oi", at(RELAY, port)) != []
         bruno.ask(Method.REFRESH, Lifetime(0))
+        assert ana.send(b"oi", at(RELAY, port)) == []
+
+    def test_an_allocation_is_reached_from_the_next_until_the_moment_of_its_end(self) -> None:
+        lab = Lab(nonce_s=6000)
+        ana, bruno = lab.client(port=1, name="ana"), lab.client(port=2, name="bruno")
+        ana.allocate(Lifetime(3600))
+        port = bruno.relayed_port()
+        lab.clock.advance(400)
+        assert (ana.permit(at(RELAY)), bruno.permit(at(RELAY))) == (0, 0)
+        lab.clock.advance(199)
+        assert ana.send(b"oi", at(RELAY, port)) != []
+        lab.clock.advance(1)
         assert ana.send(b"oi", at(RELAY, port)) == []
 
 

@@ -39,6 +39,8 @@ def test_the_relays_own_address_is_permitted_and_judged_by_port_later() -> None:
     assert not OPEN.refuses(ip_address("203.0.113.9"))
     assert OPEN.is_own("203.0.113.9")
     assert not PRIVATE.refuses(ip_address("127.0.0.1"))
+    at_home = PeerRules(frozenset({"192.168.0.9"}), is_of_this_host=lambda address: str(address) == "192.168.0.9")
+    assert not at_home.refuses(ip_address("192.168.0.9")), "though it is private, and one of its host's"
 
 
 def test_the_host_knows_its_own_addresses_without_a_list_of_interfaces() -> None:
