@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from aioquic.quic.configuration import QuicConfiguration
 
 from mepassa.model.errors import LinkLostError, PathRefusedError
 from mepassa.testing import SeededRng
@@ -95,6 +96,21 @@ async def test_a_certificate_that_was_not_signalled_is_refused(certificate: Quic
         with pytest.raises(LinkLostError):  # the server may have been done before it was told
             raise ended[1] if isinstance(ended[1], BaseException) else LinkLostError
         await server.close()
+
+
+class OfAnotherProtocol(QuicSession):
+    def _configuration(self, *, is_client: bool) -> QuicConfiguration:
+        configuration = super()._configuration(is_client=is_client)
+        configuration.alpn_protocols = None
+        return configuration
+
+
+async def test_a_server_that_does_not_name_our_protocol_is_refused(certificate: QuicCertificate) -> None:
+    async with two_paths() as paths:
+        client = QuicSession(paths[0], certificate=certificate, pinned_sha256=certificate.sha256)
+        server = OfAnotherProtocol(paths[1], certificate=certificate, pinned_sha256=None)
+        ended = await asyncio.gather(client.open(), server.open(), return_exceptions=True)
+        assert isinstance(ended[0], PathRefusedError), "that tells the server no more than that its peer has gone"
 
 
 async def test_a_server_that_never_answers_is_given_up(certificate: QuicCertificate) -> None:

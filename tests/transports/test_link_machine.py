@@ -21,8 +21,19 @@ from mepassa.transports.link import (
     LinkTiming,
 )
 from mepassa.transports.link import machine as machine_module
-from mepassa.transports.link.machine import TAKES
-from mepassa.wire.link import Bye, EnvelopeRecord, ErrorRecord, Hello, Ping, Pong, RecordDecoder, encode_record
+from mepassa.transports.link.machine import MAX_PONGS_UNSENT, TAKES
+from mepassa.wire.link import (
+    Ack,
+    Bye,
+    EnvelopeRecord,
+    ErrorRecord,
+    Hello,
+    LinkRecord,
+    Ping,
+    Pong,
+    RecordDecoder,
+    encode_record,
+)
 from tests.transports.link_peers import Person, envelope, two_friends
 
 TIMING = LinkTiming()
@@ -210,6 +221,23 @@ def test_an_envelope_in_flight_is_not_sent_twice() -> None:
     assert pair.seen["bruno"][1:] == [EnvelopeReceived(envelope(1))]
 
 
+def records(data: bytes) -> list[LinkRecord]:
+    decoder, found = RecordDecoder(), []
+    decoder.receive(data)
+    while (record := decoder.next_record()) is not None:
+        found.append(record)
+    return found
+
+
+@pytest.mark.parametrize(
+    "after_s, pings", [(TIMING.ping_beside_envelope_s - 0.01, 0), (TIMING.ping_beside_envelope_s, 1)]
+)
+def test_an_envelope_takes_a_ping_along_unless_one_was_just_sent(after_s: float, pings: int) -> None:
+    pair = open_pair()
+    pair.ana.send_envelope(envelope(1), after_s)
+    assert [type(record) for record in records(pair.ana.data_to_send())] == [EnvelopeRecord] + [Ping] * pings
+
+
 def test_pings_measure_the_round_trip() -> None:
     pair = open_pair(latency_s=0.1)
     assert pair.ana.srtt_s == pytest.approx(0.2)
@@ -250,13 +278,17 @@ def test_any_byte_from_the_peer_is_a_sign_of_life() -> None:
 
 
 def test_a_peer_that_talks_and_does_not_read_costs_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine_module, "MAX_UNSENT_BYTES", 50_000)
+    one = len(encode_record(Ack(envelope(1).id, True)))
+    monkeypatch.setattr(machine_module, "MAX_UNSENT_BYTES", 2_000 * one)
     pair = open_pair()
     pair.bruno.receive_data(encode_record(Ping(1)) * 5_000, 1.0)
-    assert len(pair.bruno.data_to_send()) < 1_000
-    for _ in range(2_000):  # an acknowledgement is 26 bytes
+    assert records(pair.bruno.data_to_send()) == [Pong(1)] * MAX_PONGS_UNSENT
+    for _ in range(2_000):
         pair.bruno.acknowledge(envelope(1).id, opened=True)
+    assert pair.bruno.state is LinkState.OPEN
+    pair.bruno.acknowledge(envelope(1).id, opened=True)
     assert events(pair.bruno)[-1] == LinkClosed(CloseCause.SILENT)
+    assert pair.bruno.data_to_send() == b"", "nobody is there to read it"
 
 
 def test_after_a_sleep_of_our_own_the_peer_is_asked_once_more() -> None:

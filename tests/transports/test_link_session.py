@@ -100,11 +100,13 @@ def test_envelopes_are_acknowledged_after_the_handler_returns_several_in_flight(
 def test_the_acknowledgement_carries_whether_the_handler_took_this_copy_as_the_first() -> None:
     async def scenario(meeting: Meeting) -> None:
         link, _, _ = await meeting.open()
+        began = asyncio.get_running_loop().time()
         assert [await link.send(envelope(1)), await link.send(envelope(1)), await link.send(envelope(2))] == [
             True,
             False,
             True,
         ]
+        assert asyncio.get_running_loop().time() - began < 0.1, "each at once, not with the next ping"
 
     play(scenario)
 
@@ -188,6 +190,21 @@ def test_a_sender_that_outruns_the_handler_is_not_read_any_further() -> None:
     play(scenario)
 
 
+def test_reading_stops_at_the_last_envelope_that_may_wait_and_goes_on_when_one_is_taken() -> None:
+    async def scenario(meeting: Meeting) -> None:
+        link, other, stream = await meeting.open()
+        meeting.bruno.recorder.hold = asyncio.Event()
+        for number in range(MAX_UNTAKEN + 1):
+            await stream.write(encode_record(EnvelopeRecord(envelope(number).raw)))
+            await asyncio.sleep(0.02)
+        assert other._untaken == MAX_UNTAKEN
+        meeting.bruno.recorder.hold.set()
+        await link.send(envelope(999))
+        assert meeting.bruno.recorder.received == [*map(envelope, range(MAX_UNTAKEN + 1)), envelope(999)]
+
+    play(scenario)
+
+
 def test_a_frozen_peer_is_noticed_in_less_than_five_seconds() -> None:
     async def scenario(meeting: Meeting) -> None:
         link, _, stream = await meeting.open()
@@ -259,7 +276,9 @@ def test_an_older_link_drains_and_ends_once_a_newer_one_has_said_hello() -> None
         assert older.is_open
         meeting.bruno.recorder.hold.set()
         await pending
+        begun = asyncio.get_running_loop().time()
         await asyncio.gather(older.wait_closed(), older_there.wait_closed())
+        assert asyncio.get_running_loop().time() - begun < 0.1, "nothing is in flight on it any more"
         assert older_there.cause is CloseCause.REPLACED
         assert newer.is_open
         assert newer_there.is_open

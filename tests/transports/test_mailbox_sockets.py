@@ -6,15 +6,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 from aiohttp import web
 
 from devtools.home_process import HomeProcess, home_process
+from mepassa.identity import HomeKeyPair
 from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.errors import HomeUnreachableError, InvalidInputError, MalformedError, SignatureError
+from mepassa.model.ids import Timestamp
 from mepassa.model.keys import HomeKey
 from mepassa.ports.clock import SystemClock
 from mepassa.ports.mailbox import DepositOutcome, HomeAddress, SignalOutcome
+from mepassa.server.home import sign_well_known
 from mepassa.testing import SeededRng
 from mepassa.testing.people import Listener, Person, fake_prekeys
 from mepassa.transports.mailbox import (
@@ -24,10 +28,19 @@ from mepassa.transports.mailbox import (
     WebSocketDialer,
     fetch_well_known,
     register,
+    verify_well_known,
 )
 from mepassa.transports.mailbox.sockets import dialled_url
 from mepassa.wire import mailbox as wire
-from mepassa.wire.wellknown import DEPOSIT_PATH, MAILBOX_PATH, WELL_KNOWN_PATH
+from mepassa.wire.wellknown import (
+    DEPOSIT_PATH,
+    MAILBOX_PATH,
+    WELL_KNOWN_PATH,
+    RegistrationPolicy,
+    SignedWellKnown,
+    WellKnown,
+    encode_signed_well_known,
+)
 
 CLOCK = SystemClock()
 
@@ -127,6 +140,22 @@ async def test_another_home_at_the_same_address_is_noticed(home: HomeProcess) ->
         await fetch_well_known(home.url, expected_key=wrong.key, clock=CLOCK)
     await homes.close()
     await dial.close()
+
+
+def test_a_homes_document_is_its_keys_own_or_nothing() -> None:
+    """Expected: from a contact's card or the last time. At the first meeting, the key inside."""
+    ours, theirs = HomeKeyPair.generate(), HomeKeyPair.generate()
+    document = WellKnown(ours.public, Timestamp(5), (1,), True, RegistrationPolicy.OPEN, 0, 18)
+    about_others = msgspec.structs.replace(document, home_key=theirs.public)
+    for expected in (ours.public, None):
+        assert verify_well_known(sign_well_known(ours, document), expected) == document
+        with pytest.raises(SignatureError):
+            verify_well_known(sign_well_known(theirs, document), expected)
+    with pytest.raises(SignatureError):
+        verify_well_known(sign_well_known(ours, about_others), ours.public)
+    unsigned = encode_signed_well_known(SignedWellKnown(b"no document", bytes(64)))
+    with pytest.raises(SignatureError):
+        verify_well_known(unsigned, ours.public)
 
 
 @pytest.mark.parametrize("path", [MAILBOX_PATH, DEPOSIT_PATH])
