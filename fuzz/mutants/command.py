@@ -21,7 +21,7 @@ from typing import Any
 
 from fuzz.mutants.guards import GUARDS, Area, Guard
 from fuzz.mutants.sites import Site, sites
-from fuzz.mutants.worker import Mutant, Plan
+from fuzz.mutants.worker import TESTS_S, Mutant, Plan
 
 ROOT = Path(__file__).parents[2]
 ELSEWHERE = "elsewhere in crypto/"
@@ -171,6 +171,9 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--again", type=Path, help="only what lived in the results that --out has kept there")
     parser.add_argument("--seed", type=int, help="repeat a sample")
     parser.add_argument("--minutes", type=float, default=60.0, help="then stop and say what was left (default 60)")
+    parser.add_argument(
+        "--tests-seconds", type=float, default=TESTS_S, help="CPU seconds of tests a mutant (default 6)"
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--out", type=Path, help="keep the results, a JSON object a line; go on where they end")
     parser.add_argument("--map", type=Path, help="keep, or take, what reaches what: spares the measuring run")
@@ -192,7 +195,9 @@ def main(arguments: list[str]) -> int:
         left = untried(mutants, tried)
         print(f"{len(left)} mutants, seed {seed}", flush=True)
         known = options.map.resolve() if options.map else Path(folder) / "map"
-        plan = Plan(root, tests_of(left), left, out, options.processes, options.minutes, seed, known)
+        plan = Plan(
+            root, tests_of(left), left, out, options.processes, options.minutes, seed, options.tests_seconds, known
+        )
         code = run_plan(plan) if left else 0
         results = tried + read_results(out)
         if options.out:

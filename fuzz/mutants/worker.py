@@ -35,7 +35,8 @@ CPU_S, WALL_S = 40, 150
 TEST_S = 60
 """The same for one test, by pytest-timeout."""
 TESTS_S = 6.0
-"""CPU seconds of tests, as measured on whole code, that one mutant may get: fastest first, so nearly always all of them."""
+"""CPU seconds of tests, as measured on whole code, that one mutant may get where no other figure is asked for: fastest first,
+so often all of them. In rooms whose tests are slow what lived is tried again with more."""
 FRESH_TESTS = 60
 """Test files are imported anew for what runs on import: this many tests at most."""
 
@@ -65,6 +66,8 @@ class Plan:
     processes: int
     minutes: float
     seed: int
+    tests_s: float
+    """CPU seconds of tests that one mutant may get."""
     map: Path
     """Which test reaches which function, and how long it takes: what is not in it is measured and added."""
 
@@ -122,7 +125,7 @@ class Loop(Settings):
         results = _Results(self._plan.out)
         until = time.monotonic() + 60 * self._plan.minutes
         waiting = iter(self._plan.mutants)
-        forks = _Forks(self._plan.processes, self._plan.root.parent / "mutants")
+        forks = _Forks(self._plan.processes, self._plan.root.parent / "mutants", more=self._plan.tests_s / TESTS_S)
         while (mutant := next(waiting, None)) is not None and time.monotonic() < until:
             tests = self._tests_of(mutant)
             if not tests:
@@ -161,7 +164,7 @@ class Loop(Settings):
             reached.update(said[0])
             failed.extend(said[1])
 
-        forks = _Forks(self._plan.processes, self._plan.root.parent / "measured", limited=False)
+        forks = _Forks(self._plan.processes, self._plan.root.parent / "measured", more=0)
         for part in filter(None, parts):
             forks.start(partial(self._reach, part), told)
         forks.finish()
@@ -213,7 +216,7 @@ class Loop(Settings):
         )
         for *_, seconds, test in ranked:
             spent += seconds
-            if chosen and spent > TESTS_S:
+            if chosen and spent > self._plan.tests_s:
                 break
             chosen.append(test)
         return chosen if mutant.scope else chosen[:FRESH_TESTS]
@@ -317,10 +320,15 @@ Told = Callable[[Any, float], None]
 
 
 class _Forks:
-    """At most so many children at once; each leaves what it found in a file."""
+    """At most so many children at once; each leaves what it found in a file.
 
-    def __init__(self, most: int, folder: Path, *, limited: bool = True) -> None:
-        self._most, self._folder, self._limited = most, folder, limited
+    `more`: how often the usual limits each may use up; 0: there are none.
+    """
+
+    def __init__(self, most: int, folder: Path, *, more: float) -> None:
+        self._most, self._folder = most, folder
+        self._cpu_s, self._wall_s = max(CPU_S, int(CPU_S * more)), max(WALL_S, WALL_S * more)
+        self._limited = more > 0
         self._running: dict[int, tuple[Path, float, Told]] = {}
         self._count = 0
 
@@ -348,7 +356,7 @@ class _Forks:
             os.dup2(quiet, 2)
             os.environ["PYTEST_DEBUG_TEMPROOT"] = str(folder)
             if self._limited:
-                resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+                resource.setrlimit(resource.RLIMIT_CPU, (self._cpu_s, self._cpu_s))
             (folder / "found").write_text(json.dumps(work()))
             code = 0
         except BaseException as error:  # noqa: BLE001 - broken code may do anything; the parent reads what
@@ -369,7 +377,7 @@ class _Forks:
             return
         time.sleep(0.01)
         for child, (_folder, begun, _told) in self._running.items():
-            if self._limited and time.monotonic() - begun > WALL_S:
+            if self._limited and time.monotonic() - begun > self._wall_s:
                 os.kill(child, signal.SIGKILL)
 
     def _remove(self, group: int, folder: Path) -> None:

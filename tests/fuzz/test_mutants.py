@@ -11,7 +11,7 @@ from fuzz.mutants.command import ROOT, guard_mutants, report, run_plan, sample_m
 from fuzz.mutants.command import read_results as results_in
 from fuzz.mutants.guards import GUARDS, Area, Guard
 from fuzz.mutants.sites import mutated, sites
-from fuzz.mutants.worker import Plan
+from fuzz.mutants.worker import TESTS_S, Plan
 
 DOOR = """
 MOST = 3
@@ -79,7 +79,7 @@ def test_a_weak_test_lets_a_mutant_survive_and_a_strong_one_kills_it(tmp_path: P
     )
     guards = [Guard(Area.ACCESS, name, ("Door.open", "MOST"), "planted") for name in ("weak", "strong")]
     mutants = guard_mutants(tree, guards)
-    plan = Plan(tree, ["tests"], mutants, tmp_path / "results", 2, 5.0, 1, tmp_path / "map")
+    plan = Plan(tree, ["tests"], mutants, tmp_path / "results", 2, 5.0, 1, TESTS_S, tmp_path / "map")
     assert run_plan(plan) == 0
     results = results_in(plan.out)
     assert len(results) == len(mutants) == 12

@@ -143,6 +143,21 @@ def test_a_full_node_refuses_new_slots_and_takes_newer_records_of_those_it_has()
         putting_network.reset(token)
 
 
+def test_a_network_is_counted_where_it_puts_and_not_where_we_look() -> None:
+    key, value = record()
+    validator = PresenceValidator(lambda: NOW_MS, ())
+    validator.limits = PutLimits(puts_an_hour=1)
+    for _ in range(2):
+        validator.validate(key, value)  # found by ourselves
+    token = putting_network.set("192.0.2.0/24")
+    try:
+        validator.validate(key, value)
+        with pytest.raises(PresenceRefusedError):
+            validator.validate(key, value)
+    finally:
+        putting_network.reset(token)
+
+
 def test_one_network_cannot_flush_the_store() -> None:
     limits = PutLimits(puts_an_hour=10, max_networks=100)
     assert sum(limits.take("192.0.2.0/24", NOW_MS) for _ in range(50)) == 10
