@@ -88,7 +88,8 @@ def test_envelopes_are_acknowledged_after_the_handler_returns_several_in_flight(
         await asyncio.sleep(1)
         assert not any(send.done() for send in sends)
         meeting.bruno.recorder.hold.set()
-        await asyncio.gather(*sends)
+        async with asyncio.timeout(0.1):  # at once, not with the next ping
+            await asyncio.gather(*sends)
         assert sorted(meeting.bruno.recorder.received, key=lambda it: it.raw) == [envelope(n) for n in range(10)]
         await other.send(envelope(99))
         assert meeting.ana.recorder.received == [envelope(99)]
@@ -100,13 +101,11 @@ def test_envelopes_are_acknowledged_after_the_handler_returns_several_in_flight(
 def test_the_acknowledgement_carries_whether_the_handler_took_this_copy_as_the_first() -> None:
     async def scenario(meeting: Meeting) -> None:
         link, _, _ = await meeting.open()
-        began = asyncio.get_running_loop().time()
         assert [await link.send(envelope(1)), await link.send(envelope(1)), await link.send(envelope(2))] == [
             True,
             False,
             True,
         ]
-        assert asyncio.get_running_loop().time() - began < 0.1, "each at once, not with the next ping"
 
     play(scenario)
 
