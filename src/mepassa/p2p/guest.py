@@ -12,6 +12,8 @@ from typing import Any, TypeVar, TypeVarTuple
 
 import trio
 
+from mepassa.p2p.ticks import GuestTicks
+
 log = logging.getLogger("mepassa.p2p")
 
 T = TypeVar("T")
@@ -40,13 +42,10 @@ class TrioGuest:
         def soon_threadsafe(step: Callable[[], object]) -> None:
             loop.call_soon_threadsafe(step)
 
-        def soon(step: Callable[[], object]) -> None:
-            loop.call_soon(step)
-
         trio.lowlevel.start_guest_run(
             main,
             run_sync_soon_threadsafe=soon_threadsafe,
-            run_sync_soon_not_threadsafe=soon,
+            run_sync_soon_not_threadsafe=GuestTicks(loop).soon,
             done_callback=over.set_result,
             host_uses_signal_set_wakeup_fd=True,
         )

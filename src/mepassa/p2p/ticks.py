@@ -1,0 +1,90 @@
+"""trio's steps in the asyncio loop without a thread.
+
+In guest mode trio hands each wait for its sockets to a thread, which costs two hand-offs between threads for every
+packet and every call across (some 0.2 ms; docs/decisions/0093). Where trio waits on an epoll descriptor, which is
+Linux, the loop can watch that descriptor itself. Elsewhere, and with a trio whose inside is another, its own way stays.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any
+
+import outcome
+import sniffio
+
+Step = Callable[[], object]
+
+
+class GuestTicks:
+    """Takes the place of `GuestState.guest_tick` (trio 0.35): `soon` is handed to `start_guest_run` as its
+    `run_sync_soon_not_threadsafe`. Everything happens in the loop's thread.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._state: Any = None
+        self._descriptor: int | None = None
+        self._waits = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def soon(self, step: Step) -> None:
+        """trio's first step is a bound method of its `GuestState`; from there on the steps are ours, where they can be."""
+        if self._state is None:
+            self._state = getattr(step, "__self__", None)
+            self._descriptor = _epoll_of(self._state)
+            if self._descriptor is not None:
+                self._loop.add_reader(self._descriptor, self._ready)
+        self._loop.call_soon(step if self._descriptor is None else self._tick)
+
+    def _tick(self) -> None:
+        """One run of whatever trio can do now, then either the next at once or a wait."""
+        state = self._state
+        before, sniffio.thread_local.name = sniffio.thread_local.name, "trio"
+        try:
+            timeout_s = state.unrolled_run_next_send.send(state.unrolled_run_gen)
+        except StopIteration:
+            self._end(state.runner.main_task_outcome)
+            return
+        except Exception as error:  # noqa: BLE001 - a `TrioInternalError`: the run is over, whoever waits is told
+            self._end(outcome.Error(error))
+            return
+        finally:
+            sniffio.thread_local.name = before
+        events = outcome.capture(state.runner.io_manager.get_events, 0)
+        if timeout_s <= 0 or isinstance(events, outcome.Error) or events.value:
+            self._go_on(events)
+            self._loop.call_soon(self._tick)
+            return
+        state.runner.guest_tick_scheduled = False
+        self._waits = True
+        if timeout_s < math.inf:
+            self._timer = self._loop.call_later(timeout_s, self._ready)
+
+    def _ready(self) -> None:
+        """A socket of trio's is ready, a task was started from outside, or a deadline has come."""
+        if not self._waits:
+            return  # a tick is on its way and will look
+        self._waits = False
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._go_on(outcome.capture(self._state.runner.io_manager.get_events, 0))
+        self._tick()
+
+    def _go_on(self, events: Any) -> None:
+        self._state.unrolled_run_next_send = events
+        self._state.runner.guest_tick_scheduled = True
+
+    def _end(self, result: Any) -> None:
+        if self._descriptor is not None:
+            self._loop.remove_reader(self._descriptor)
+        self._state.done_callback(result)
+
+
+def _epoll_of(state: Any) -> int | None:
+    epoll = getattr(getattr(getattr(state, "runner", None), "io_manager", None), "_epoll", None)
+    known = ("unrolled_run_next_send", "unrolled_run_gen", "done_callback")
+    if epoll is None or not all(hasattr(state, name) for name in known):
+        return None
+    return int(epoll.fileno())
