@@ -64,18 +64,16 @@ Story = Callable[[Messenger, Outbox], Awaitable[None]]
 
 
 def play(reader: Phone, home: LyingHome, story: Story) -> list[str]:
-    """The story's end, and how often the page was rung."""
+    """The story's end, and how often a commit told the page something."""
     world, rung = World(seed=1), list[str]()
 
     async def main() -> None:
         clock, rng = LoopClock(world.time, start_ms=reader.now), SeededRng(1)
 
-        def ring() -> None:
-            rung.append("change")
-
-        outbox = Outbox(reader.db, home, DepositCourier(home), clock=clock, rng=rng, on_change=ring)
+        reader.db.on_events = lambda _logged: rung.append("change")
+        outbox = Outbox(reader.db, home, DepositCourier(home), clock=clock, rng=rng)
         upkeep = Upkeep(reader.db, outbox, clock=clock, rng=rng)
-        await story(Messenger(reader.db, home, outbox, upkeep, clock=clock, rng=rng, on_change=ring), outbox)
+        await story(Messenger(reader.db, home, outbox, upkeep, clock=clock, rng=rng), outbox)
 
     world.run(main())
     return rung

@@ -77,11 +77,10 @@ class HomeService:
         paths: PathService,
         upkeep: Upkeep,
         *,
-        on_change: Callable[[], None],
         insecure_home: bool,
     ) -> None:
         self.state, self._db, self._outbox, self._paths, self._upkeep = state, db, outbox, paths, upkeep
-        self._ring, self._insecure_home = on_change, insecure_home
+        self._insecure_home = insecure_home
         self._connection: MailboxOwnHome | None = None
         self._inbox: Inbox | None = None
         self.on_document: Callable[[tuple[str, ...]], Awaitable[None]] | None = None
@@ -139,7 +138,6 @@ class HomeService:
     async def _tell(self) -> None:
         with contextlib.suppress(DiskFullError):  # the state is told all the same, to whoever asks
             await self._db.run(lambda tx: tx.append_event(EventKind.HOME))
-        self._ring()
 
     async def run(self) -> None:
         """Until cancelled: after each log-in the home's signed document is read, and again while the clock is wrong."""

@@ -53,14 +53,13 @@ class Inbox:
         own_home: Callable[[], OwnHome | None],
         clock: Clock,
         rng: Rng,
-        on_change: Callable[[], None] = lambda: None,
         on_contacts: Callable[[], None] = lambda: None,
         on_alive: Callable[[Address], None] = lambda _device: None,
     ) -> None:
-        """`on_change`: something may be new on the screen. `on_contacts`: keys, lists, tokens or states changed."""
+        """`on_contacts`: keys, lists, tokens or states changed."""
         self._db, self._own_home = db, own_home
         self._clock, self._rng, self._outbox = clock, rng, outbox
-        self._on_change, self._on_contacts, self._on_alive = on_change, on_contacts, on_alive
+        self._on_contacts, self._on_alive = on_contacts, on_alive
         self._held: dict[AccountId, Held] = {}
         self.lists = DeviceLists(db, homes, clock=clock, rng=rng, on_answer=self._answered)
         outbox.on_token_refused = self.lists.token_refused
@@ -106,7 +105,6 @@ class Inbox:
             self._on_alive(received.alive)
         if received.fate is not Fate.SEEN_BEFORE:
             log.debug("envelope.taken", extra={"fate": received.fate.value})
-            self._on_change()
 
     async def _answered(self, account: AccountId, *, is_current: bool) -> bool:
         """Their home has shown its list: what that one names is opened. What `ANSWERS_WAITED_FOR` current lists have not
@@ -128,5 +126,4 @@ class Inbox:
                     pass  # it comes again at the next log-in, and is known then
         self._outbox.wake(account)
         self._on_contacts()
-        self._on_change()
         return bool(held)

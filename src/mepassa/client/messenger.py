@@ -2,7 +2,6 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TypeVar
 
 from mepassa.client.courier import Homes
 from mepassa.client.outbox import Outbox
@@ -30,7 +29,6 @@ from mepassa.wire.card import card_to_link, card_to_scheme_link, decode_link
 from mepassa.wire.safety_code import decode_safety_code
 
 MAX_PAGE = 1000
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,18 +54,17 @@ class Messenger:
         *,
         clock: Clock,
         rng: Rng,
-        on_change: Callable[[], None] = lambda: None,
         on_contacts: Callable[[], None] = lambda: None,
         check_clock: Callable[[], Awaitable[None]] = _right,
     ) -> None:
-        """`on_change`: the event log has grown. `on_contacts`: keys, tokens, lists or states may have changed.
+        """`on_contacts`: keys, tokens, lists or states may have changed.
 
         `check_clock` raises `ClockWrongError`.
         """
         self._check_clock = check_clock
         self._db, self._homes, self._outbox, self._upkeep = db, homes, outbox, upkeep
         self._clock, self._rng = clock, rng
-        self._on_change, self._on_contacts = on_change, on_contacts
+        self._on_contacts = on_contacts
 
     # --- looking -----------------------------------------------------------------------------------------------------
 
@@ -121,13 +118,12 @@ class Messenger:
 
         row, ready, copies = await self._db.run(work)
         self._outbox.send(chat, ready, copies)
-        self._on_change()
         return row
 
     async def send_again(self, message_id: MessageId) -> MessageRow:
         """A failed one: new envelopes, the same message."""
         row = await self._db.run(lambda tx: delivery.send_again(tx, message_id, self._clock.now_ms(), self._rng))
-        self._changed(row.chat)
+        self._outbox.wake(row.chat)
         return row
 
     async def send_by_server(self, message_id: MessageId) -> MessageRow:
@@ -139,7 +135,6 @@ class Messenger:
 
         row, rows = await self._db.run(work)
         self._outbox.send_by_server(row.chat, rows)
-        self._on_change()
         return row
 
     async def mark_read(self, chat: AccountId, up_to: MessageId) -> Contact:
@@ -151,7 +146,7 @@ class Messenger:
             return contact
 
         contact = await self._db.run(work)
-        self._changed(chat)
+        self._outbox.wake(chat)
         return contact
 
     # --- contacts ----------------------------------------------------------------------------------------------------
@@ -183,7 +178,7 @@ class Messenger:
         account = contacts.check_card(own, card, direct=direct)
         known = await self._db.run(lambda tx: tx.contact(account))
         if known is not None and known.root_key != card.root_key:
-            await self._told(lambda tx: verification.withdraw(tx, account, Alarm.ROOT_CHANGED))
+            await self._db.run(lambda tx: verification.withdraw(tx, account, Alarm.ROOT_CHANGED))
             raise SignatureError(contacts.OTHER_ROOT)
         if known is not None and known.state is ChatState.ACCEPTED:
             return known
@@ -196,7 +191,7 @@ class Messenger:
                 )
             )
         except DeviceListForkError:
-            await self._told(lambda tx: verification.withdraw(tx, account, Alarm.LIST_FORKED))
+            await self._db.run(lambda tx: verification.withdraw(tx, account, Alarm.LIST_FORKED))
             raise
         self._contact_changed(account)
         return contact
@@ -230,12 +225,12 @@ class Messenger:
 
     async def verify(self, chat: AccountId, compared: str) -> Contact:
         """The person has found these 60 digits on both screens. Raises `ConflictError` when they are others."""
-        return await self._told(
+        return await self._db.run(
             lambda tx: verification.verify(tx, contacts.require(tx, chat), compared, self._clock.now_ms())
         )
 
     async def unverify(self, chat: AccountId) -> Contact:
-        return await self._told(lambda tx: verification.unverify(tx, contacts.require(tx, chat)))
+        return await self._db.run(lambda tx: verification.unverify(tx, contacts.require(tx, chat)))
 
     async def compare_code(self, chat: AccountId, code: str) -> verification.Comparison:
         """What the text of a scanned code says; a match marks the contact as verified."""
@@ -244,21 +239,11 @@ class Messenger:
         except MalformedError:
             await self.chat(chat)
             return verification.Comparison.NO_CODE
-        return await self._told(
+        return await self._db.run(
             lambda tx: verification.compare(tx, contacts.require(tx, chat), scanned, self._clock.now_ms())
         )
 
-    async def _told(self, work: Callable[[Tx], T]) -> T:
-        """In a transaction of its own, so kept although a command fails over it; then whoever watches looks again."""
-        result = await self._db.run(work)
-        self._on_change()
-        return result
-
-    def _changed(self, chat: AccountId) -> None:
-        self._outbox.wake(chat)
-        self._on_change()
-
     def _contact_changed(self, chat: AccountId) -> None:
-        self._changed(chat)
+        self._outbox.wake(chat)
         self._upkeep.wake()
         self._on_contacts()

@@ -74,10 +74,9 @@ class Outbox:
         *,
         clock: Clock,
         rng: Rng,
-        on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._db, self._homes, self._courier = db, homes, courier
-        self._clock, self._rng, self._on_change = clock, rng, on_change
+        self._clock, self._rng = clock, rng
         self.on_contacts: Callable[[], None] = lambda: None
         """A newer device list may have come with prekeys. Set where everybody has been made."""
         self._lanes: dict[AccountId, _Lane] = {}
@@ -235,7 +234,6 @@ class Outbox:
             self.on_token_refused(item.to.account)
         if error:
             log.info("outbox.refused", extra={"error": error, "attempt": item.attempts + 1})
-        self._on_change()
 
     async def _fetch(self, lane: _Lane, contact: Contact, devices: tuple[int, ...]) -> None:
         """Prekeys for the devices that we have no session with; what still waits afterwards is put off."""
@@ -253,7 +251,6 @@ class Outbox:
             error = failed
         if isinstance(error, DeviceListForkError):
             await self._commit(lambda tx: alarm_fork(tx, contact))
-            self._on_change()
         if isinstance(error, TokenRefusedError):
             self.on_token_refused(contact.account)
         name = error.code if error is not None else "NoPrekeysError"

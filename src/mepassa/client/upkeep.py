@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from mepassa.client.outbox import Outbox
@@ -39,7 +38,6 @@ EVENTS_KEPT = 10_000
 class _Round:
     """What one round found."""
 
-    changed: bool
     accounts: tuple[AccountId, ...]
     device_list: bool
     tokens: bool
@@ -50,10 +48,8 @@ class _Round:
 class Upkeep:
     """`run` until cancelled. `home_ready` at each log-in, `prekeys_low` when the home says so, `wake` after commands."""
 
-    def __init__(
-        self, db: Db[Tx], outbox: Outbox, *, clock: Clock, rng: Rng, on_change: Callable[[], None] = lambda: None
-    ) -> None:
-        self._db, self._outbox, self._clock, self._rng, self._on_change = db, outbox, clock, rng, on_change
+    def __init__(self, db: Db[Tx], outbox: Outbox, *, clock: Clock, rng: Rng) -> None:
+        self._db, self._outbox, self._clock, self._rng = db, outbox, clock, rng
         self._home: OwnHome | None = None
         self._woken = asyncio.Event()
         self._low: set[PrekeyKind] = set()
@@ -96,8 +92,6 @@ class Upkeep:
         """
         low, self._low = self._low, set()
         done = await self._db.run(lambda tx: self._age(tx, low))
-        if done.changed:
-            self._on_change()
         self._outbox.wake(*done.accounts)
         if self._home is not None:
             if done.device_list:
@@ -109,7 +103,7 @@ class Upkeep:
         return done.next_s
 
     def _age(self, tx: Tx, low: set[PrekeyKind]) -> _Round:
-        now_ms, before = self._clock.now_ms(), tx.event_span()
+        now_ms = self._clock.now_ms()
         expire_due(tx, now_ms)
         renew_due(tx, now_ms, self._rng)
         ask_again(tx, now_ms, self._rng)
@@ -125,7 +119,6 @@ class Upkeep:
         )
         asks = tx.unopened_due(Timestamp(now_ms + int(EVERY_S * 1000)))
         return _Round(
-            changed=before != tx.event_span(),
             accounts=tx.outbox_accounts(),
             device_list=tx.setting(LIST_UNTOLD) is not None,
             tokens=bool(token_changes(tx, now_ms)),
@@ -142,7 +135,6 @@ class Upkeep:
             log.warning("upkeep.list_stale")  # signed elsewhere meanwhile; that list comes by way of our other devices
         except DeviceListForkError:
             await self._db.run(lambda tx: alarm_fork(tx, ourselves(tx)))
-            self._on_change()
         await self._db.run(lambda tx: list_told(tx, told))
 
     async def tell_tokens(self) -> bool:

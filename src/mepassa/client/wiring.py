@@ -98,15 +98,17 @@ class Ground:
     private_homes: bool
     identity: DbLinkIdentity
     network: NetworkWatch
+    changes: Changes
     clock: SystemClock = field(default_factory=SystemClock)
     rng: SystemRng = field(default_factory=SystemRng)
-    changes: Changes = field(default_factory=Changes)
 
 
 async def lay_ground(config: NodeConfig, db: SqlDb) -> Ground:
     own = await db.run(lambda tx: tx.own())
     identity = DbLinkIdentity(db, own)
     await identity.refresh()
+    changes = Changes()
+    db.on_events = changes.add
     return Ground(
         config=config,
         db=db,
@@ -115,6 +117,7 @@ async def lay_ground(config: NodeConfig, db: SqlDb) -> Ground:
         private_homes=is_inside(own.home) or await db.run(lambda tx: tx.setting(PRIVATE_HOME)) is not None,
         identity=identity,
         network=NetworkWatch(allow_loopback=config.allow_loopback_paths),
+        changes=changes,
     )
 
 
@@ -148,31 +151,30 @@ class Rooms:
 
 
 def furnish(ground: Ground, homes: SealedHomes) -> Rooms:
-    db, clock, rng, ring = ground.db, ground.clock, ground.rng, ground.changes.ring
+    db, clock, rng = ground.db, ground.clock, ground.rng
     home = HomeState(ground.own.home)
     post = SignalPost(db, homes, clock, rng, SignalBudget(clock))
-    paths = PathService(db, homes, post, lambda: ground.network.rules, clock=clock, rng=rng, on_change=ring)
-    outbox = Outbox(db, homes, paths, clock=clock, rng=rng, on_change=ring)
-    upkeep = Upkeep(db, outbox, clock=clock, rng=rng, on_change=ring)
+    paths = PathService(db, homes, post, lambda: ground.network.rules, clock=clock, rng=rng)
+    outbox = Outbox(db, homes, paths, clock=clock, rng=rng)
+    upkeep = Upkeep(db, outbox, clock=clock, rng=rng)
     contacts = ContactWatch(ground.identity, upkeep)
     outbox.on_contacts = contacts.changed
     home_service = HomeService(
-        home, db, outbox, paths, upkeep, on_change=ring, insecure_home=ground.insecure_home
+        home, db, outbox, paths, upkeep, insecure_home=ground.insecure_home
     )  # fmt: skip
     inbox = Inbox(
         db, homes, outbox, own_home=home_service.own_home, clock=clock, rng=rng,
-        on_change=ring, on_contacts=contacts.changed, on_alive=paths.heard,
+        on_contacts=contacts.changed, on_alive=paths.heard,
     )  # fmt: skip
     post.on_unlisted = inbox.lists.unlisted_sender
     messenger = Messenger(
-        db, homes, outbox, upkeep, clock=clock, rng=rng, on_change=ring, on_contacts=contacts.changed,
+        db, homes, outbox, upkeep, clock=clock, rng=rng, on_contacts=contacts.changed,
         check_clock=home_service.check_clock,
     )  # fmt: skip
 
     def fall_silent() -> None:
         paths.set_paths(direct=False, relay=False, how="close")
         contacts.changed()
-        ring()
 
     removal = RemovalWatch(db, homes, home, ground.own.address.account, on_removed=fall_silent)
     return Rooms(home, paths, outbox, upkeep, contacts, home_service, inbox, messenger, removal)

@@ -10,6 +10,7 @@ import sqlcipher3
 
 from mepassa.model.errors import DiskFullError, NotInitialisedError, WrongPassphraseError
 from mepassa.model.secret import SecretBytes
+from mepassa.ports.stores import Logged
 from mepassa.storage.errors import NewerDatabaseError, StorageError
 from mepassa.storage.schema import MIGRATIONS
 from mepassa.storage.tx import SqlTx
@@ -68,8 +69,10 @@ class Connection:
                 self._raw.execute(statement)
         self._raw.execute(f"PRAGMA user_version = {number + 1}")
 
-    def transact(self, work: Callable[[SqlTx], T]) -> T:
-        return self._in_transaction(lambda: work(SqlTx(self._raw)))
+    def transact(self, work: Callable[[SqlTx], T]) -> tuple[T, tuple[Logged, ...]]:
+        """What `work` returned, and the events that are in the log now because of it."""
+        tx = SqlTx(self._raw)
+        return self._in_transaction(lambda: work(tx)), tx.logged()
 
     def _in_transaction(self, work: Callable[[], T]) -> T:
         try:

@@ -1,16 +1,17 @@
 """The device's database behind `ports.db.Db`: one function, one transaction, one hop."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
 from mepassa.model.secret import SecretBytes
-from mepassa.ports.stores import Tx
+from mepassa.ports.stores import Logged, Tx
 from mepassa.storage.connection import Connection
 
 T = TypeVar("T")
+OnEvents = Callable[[Sequence[Logged]], None]
 
 
 class SqlDb:
@@ -22,10 +23,19 @@ class SqlDb:
 
     def __init__(self, executor: ThreadPoolExecutor, connection: Connection) -> None:
         self._executor, self._connection = executor, connection
+        self.on_events: OnEvents = lambda _logged: None
+        """Hears on the loop, in the order of the log, what each commit has told; nothing, when that is not known."""
 
     async def run(self, work: Callable[[Tx], T]) -> T:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._executor, self._connection.transact, work)
+        try:
+            result, logged = await loop.run_in_executor(self._executor, self._connection.transact, work)
+        except asyncio.CancelledError:
+            self.on_events(())
+            raise
+        if logged:
+            self.on_events(logged)
+        return result
 
     async def limit_pages(self, count: int) -> None:
         """See `Connection.limit_pages`."""
@@ -68,16 +78,20 @@ class InlineDb:
 
     def __init__(self, path: Path, key: SecretBytes, *, create: bool = False, synchronous: str = "FULL") -> None:
         self._connection = Connection(path, key, create=create, synchronous=synchronous)
+        self.on_events: OnEvents = lambda _logged: None
 
     async def run(self, work: Callable[[Tx], T]) -> T:
         await asyncio.sleep(0)
-        result = self._connection.transact(work)
+        result = self.run_now(work)
         await asyncio.sleep(0)
         return result
 
     def run_now(self, work: Callable[[Tx], T]) -> T:
         """Without letting the loop turn: for a test that looks."""
-        return self._connection.transact(work)
+        result, logged = self._connection.transact(work)
+        if logged:
+            self.on_events(logged)
+        return result
 
     def close(self) -> None:
         self._connection.close()

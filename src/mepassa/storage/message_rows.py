@@ -4,7 +4,7 @@ from typing import Any
 
 from mepassa.model.ids import AccountId, MessageId, Timestamp
 from mepassa.model.status import MessageStatus
-from mepassa.ports.stores import EventKind, EventRow, MessageKind, MessageRow
+from mepassa.ports.stores import EventKind, EventRow, Logged, MessageKind, MessageRow
 from mepassa.storage.rows import (
     Rows,
     from_account,
@@ -70,6 +70,7 @@ class MessageRows(Rows):
             row.chat != row.sender,
             self._position(row),
         )
+        self._written[row.id] = row
 
     def _position(self, row: MessageRow) -> int:
         """After everything in the chat, but before what the same sender wrote later.
@@ -105,9 +106,11 @@ class MessageRows(Rows):
             row.expires_ms,
             row.id.raw,
         )
+        self._written[row.id] = row
 
     def delete_message(self, message_id: MessageId) -> None:
         self._do("DELETE FROM messages WHERE id = ?", message_id.raw)
+        self._written.pop(message_id, None)
 
     def messages(self, chat: AccountId, before: MessageId | None, limit: int) -> tuple[MessageRow, ...]:
         bound, values = "", [chat.raw]
@@ -165,15 +168,20 @@ class EventRows(Rows):
         message_id: MessageId | None = None,
         note: str | None = None,
     ) -> int:
-        self._do(
+        cursor = self._raw.execute(
             "INSERT INTO events (kind, chat, message_id, note) VALUES (?, ?, ?, ?)",
-            kind.value,
-            from_account(chat),
-            from_message_id(message_id),
-            note,
+            (kind.value, from_account(chat), from_message_id(message_id), note),
         )
-        row = self._one("SELECT last_insert_rowid()")
-        return int(row[0]) if row else 0
+        seq = int(cursor.lastrowid)
+        self._events.append(EventRow(seq, kind, chat, message_id, note))
+        return seq
+
+    def logged(self) -> tuple[Logged, ...]:
+        """What this transaction told, each event with the message that it names if that was written here."""
+        return tuple(
+            Logged(event, None if event.message_id is None else self._written.get(event.message_id))
+            for event in self._events
+        )
 
     def events_after(self, seq: int, limit: int = 1000) -> tuple[EventRow, ...]:
         rows = self._all(

@@ -6,6 +6,7 @@ from mepassa.model.device_list import SignedDeviceList
 from mepassa.model.ids import AccountId, MessageId, Timestamp
 from mepassa.model.route import Route
 from mepassa.model.secret import SecretBytes
+from mepassa.ports.stores import EventRow, MessageRow
 from mepassa.wire.codec import Codec
 
 ROUTE: Codec[Route] = Codec(Route, limit_bytes=1024)
@@ -17,6 +18,9 @@ class Rows:
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
+        self._events: list[EventRow] = []
+        self._written: dict[MessageId, MessageRow] = {}
+        """Messages as this transaction left them: what its events name needs no second look."""
 
     def _one(self, sql: str, *values: object) -> tuple[Any, ...] | None:
         row: tuple[Any, ...] | None = self._raw.execute(sql, values).fetchone()

@@ -1,4 +1,4 @@
-"""WS /events?after=SEQ: the event log as it grows, each event with the present state of the thing that it names."""
+"""WS /events?after=SEQ: the event log as it grows, each event with the state of the thing that it names, as of then or later."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from mepassa.client.changes import Changes
 from mepassa.client.home import HomeState
 from mepassa.client.paths.live import LivePaths
 from mepassa.ports.db import Db
-from mepassa.ports.stores import EventKind, EventRow, Tx
+from mepassa.ports.stores import EventKind, EventRow, MessageRow, Tx
 
 BATCH = 200
 """Events read and rendered in one transaction."""
@@ -25,6 +25,9 @@ GONE = "gone"
 """The note of a message event whose row has left the screen (`protocol.healing`)."""
 
 _ENCODER = msgspec.json.Encoder()
+
+Rendered = dict[int, types.LoggedEvent | None]
+"""By sequence number."""
 
 
 class EventFeed:
@@ -58,21 +61,34 @@ class EventFeed:
             return
         while not socket.closed:
             ticket = self._changes.ticket()
-            found = await self._db.run(self._reader(seq))
+            found = self._at_hand(seq) or await self._db.run(self._reader(seq))
             for event in found.values():
                 if event is not None:
                     await socket.send_str(_ENCODER.encode(event).decode())
             seq = max(found, default=seq)
-            if len(found) < BATCH:
+            if len(found) < BATCH and seq >= self._changes.newest:
                 await ticket.wait()
 
-    def _reader(self, seq: int) -> Callable[[Tx], dict[int, types.LoggedEvent | None]]:
-        return lambda tx: {row.seq: self._render(tx, row) for row in tx.events_after(seq, BATCH)}
+    def _at_hand(self, seq: int) -> Rendered:
+        """What follows and can be told without the database: a message's ticks, as long as nothing else comes between."""
+        found: Rendered = {}
+        for logged in self._changes.after(seq):
+            if logged.event.kind not in {EventKind.MESSAGE, EventKind.STATUS} or logged.message is None:
+                break
+            found[logged.event.seq] = self._render(logged.event, logged.message)
+        return found
 
-    def _render(self, tx: Tx, row: EventRow) -> types.LoggedEvent | None:
+    def _reader(self, seq: int) -> Callable[[Tx], Rendered]:
+        return lambda tx: {row.seq: self._read(tx, row) for row in tx.events_after(seq, BATCH)}
+
+    def _read(self, tx: Tx, row: EventRow) -> types.LoggedEvent | None:
+        if row.kind is EventKind.CHAT and row.chat is not None and (contact := tx.contact(row.chat)) is not None:
+            path = self._live.best(contact.account)
+            return types.ChatEvent(row.seq, render_chat(contact, tx.unread(contact.account), path))
+        return self._render(row, tx.message(row.message_id) if row.message_id is not None else None)
+
+    def _render(self, row: EventRow, message: MessageRow | None) -> types.LoggedEvent | None:
         """None for what has gone meanwhile (a message deleted after its event)."""
-        contact = tx.contact(row.chat) if row.chat is not None else None
-        message = tx.message(row.message_id) if row.message_id is not None else None
         match row.kind:
             case EventKind.MESSAGE if message is not None:
                 return types.MessageEvent(row.seq, render_message(message))
@@ -81,9 +97,6 @@ class EventFeed:
             case EventKind.STATUS if message is not None:
                 route = render_route(message.route)
                 return types.StatusEvent(row.seq, message.chat.hex(), message.id.hex(), message.status, route)
-            case EventKind.CHAT if contact is not None:
-                path = self._live.best(contact.account)
-                return types.ChatEvent(row.seq, render_chat(contact, tx.unread(contact.account), path))
             case EventKind.PATH if row.chat is not None:
                 return types.PathEvent(row.seq, row.chat.hex(), render_path(self._live.best(row.chat)))
             case EventKind.HOME:

@@ -78,10 +78,9 @@ class PathService:
         *,
         clock: Clock,
         rng: Rng,
-        on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._db, self._homes, self._signals, self._rules = db, homes, signals, rules
-        self._clock, self._rng, self._on_change = clock, rng, on_change
+        self._clock, self._rng = clock, rng
         self.live = LivePaths()
         self.direct = self.relay = True
         self._nat_kind = NatKind.UNKNOWN
@@ -290,7 +289,6 @@ class PathService:
 
         with contextlib.suppress(DiskFullError):  # a full disk must not cost a path
             await self._db.run(work)
-        self._on_change()
 
     # --- what actions need -------------------------------------------------------------------------------------------
 

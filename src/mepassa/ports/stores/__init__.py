@@ -6,7 +6,15 @@ asynchronous: a machine runs inside `Db.run`, so that all that one step changes 
 (docs/protocol/delivery.md).
 """
 
-from mepassa.ports.stores.messages import EventKind, EventRow, EventStore, MessageKind, MessageRow, MessageStore
+from mepassa.ports.stores.messages import (
+    EventKind,
+    EventRow,
+    EventStore,
+    Logged,
+    MessageKind,
+    MessageRow,
+    MessageStore,
+)
 from mepassa.ports.stores.own import OwnAccount, OwnStore, PrekeyKind, PrekeyRow, PrekeyStore, TokenStore, kept_number
 from mepassa.ports.stores.people import AddressBook, Contact, ContactStore, Invite, InviteKind
 from mepassa.ports.stores.queue import InboxStore, OutboxKind, OutboxRow, OutboxStore, Renewal, SentRow, UnopenedRow
@@ -24,6 +32,7 @@ __all__ = [
     "InboxStore",
     "Invite",
     "InviteKind",
+    "Logged",
     "MessageKind",
     "MessageRow",
     "MessageStore",

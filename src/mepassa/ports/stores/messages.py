@@ -92,6 +92,14 @@ class EventRow:
     note: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """An event as its transaction left it; `message`: what it names, when that transaction wrote it."""
+
+    event: EventRow
+    message: MessageRow | None = None
+
+
 class EventStore(Protocol):
     def append_event(
         self,
