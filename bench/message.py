@@ -15,7 +15,8 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from bench.figure import Figure, disk_sync_ms
-from devtools.programs import WITHIN_S, HomeProgram, Json, NodeProgram, befriend
+from bench.local_caller import LocalCaller
+from devtools.programs import WITHIN_S, HomeProgram, NodeProgram, befriend
 from mepassa.cli.demo.stage import until
 
 MESSAGES = 200
@@ -35,51 +36,23 @@ def run() -> Iterator[Figure]:
         yield from asyncio.run(_measure(Path(folder)))
 
 
-class Ear:
-    """Hears a node's status events and when they came."""
-
-    def __init__(self) -> None:
-        self._heard: dict[tuple[str, str], tuple[float, Json]] = {}
-        self._changed = asyncio.Event()
-
-    async def listen(self, node: NodeProgram, ready: asyncio.Event) -> None:
-        async with node.events() as socket:
-            ready.set()
-            async for message in socket:
-                event = message.json()
-                if event["type"] == "status":
-                    self._heard[event["message_id"], event["status"]] = time.perf_counter(), event["route"]
-                    self._changed.set()
-
-    async def hears(self, message_id: str, status: str) -> tuple[float, Json]:
-        """When it came, and by which route the message went."""
-        async with asyncio.timeout(WITHIN_S):
-            while (message_id, status) not in self._heard:
-                self._changed.clear()
-                await self._changed.wait()
-        return self._heard[message_id, status]
-
-
 @contextlib.asynccontextmanager
-async def ear_of(node: NodeProgram) -> AsyncIterator[Ear]:
-    ear, ready = Ear(), asyncio.Event()
-    listening = asyncio.create_task(ear.listen(node, ready))
-    try:
-        await ready.wait()
+async def caller_of(node: NodeProgram) -> AsyncIterator[LocalCaller]:
+    with LocalCaller(node.url, node.token) as caller:
         await asyncio.sleep(0.1)  # the feed begins at the newest event when it has looked
-        yield ear
-    finally:
-        listening.cancel()
-        await asyncio.gather(listening, return_exceptions=True)
+        yield caller
 
 
-async def _timed(ear: Ear, sender: NodeProgram, to: NodeProgram, status: str, kind: str) -> float | None:
+def _timed(caller: LocalCaller, to: NodeProgram, status: str, kind: str) -> float | None:
     """Milliseconds until the status; None when the message went another way."""
     body = {"client_id": secrets.token_hex(16), "text": "How long does this take? " * 4}
     started = time.perf_counter()
-    sent = await sender.post(f"/chats/{to.account_id}/messages", body)
-    heard, route = await ear.hears(sent["id"], status)
-    return (heard - started) * 1000 if route["kind"] == kind else None
+    sent = caller.post(f"/chats/{to.account_id}/messages", body)
+    while True:
+        event = caller.next_event()
+        if event["type"] == "status" and event["message_id"] == sent["id"] and event["status"] == status:
+            heard = time.perf_counter()
+            return (heard - started) * 1000 if event["route"]["kind"] == kind else None
 
 
 async def _measure(folder: Path) -> list[Figure]:
@@ -102,13 +75,13 @@ async def _measure(folder: Path) -> list[Figure]:
 
 async def _direct(folder: Path, ana: NodeProgram, beto: NodeProgram) -> list[Figure]:
     sync_ms = disk_sync_ms(folder)
-    async with ear_of(ana) as ear:
-        await _timed(ear, ana, beto, "delivered", "direct")
+    async with caller_of(ana) as caller:
+        _timed(caller, beto, "delivered", "direct")
         await _seen(ana, beto, "direct")
         times_ms = []
         for _ in range(MESSAGES):
             await asyncio.sleep(PAUSE_S)
-            if (took_ms := await _timed(ear, ana, beto, "delivered", "direct")) is not None:
+            if (took_ms := _timed(caller, beto, "delivered", "direct")) is not None:
                 times_ms.append(took_ms)
     goal = DIRECT_MS + SYNCS * sync_ms
     return [
@@ -131,8 +104,8 @@ async def _firsts(
         await again.stop()
         await again.start()
         await _seen(ana, beto, None)
-        async with ear_of(ana) as ear:
-            took_ms = await _timed(ear, ana, beto, "delivered", name.partition(",")[0])
+        async with caller_of(ana) as caller:
+            took_ms = _timed(caller, beto, "delivered", name.partition(",")[0])
         if took_ms is None:
             other_ways += 1
         else:
@@ -156,8 +129,8 @@ async def _stored(home: HomeProgram, ana: NodeProgram, beto: NodeProgram) -> lis
 
     await until("the home's notice that Beto is gone", gone, within_s=WITHIN_S)
     await _seen(ana, beto, None)
-    async with ear_of(ana) as ear:
-        times_ms = [await _timed(ear, ana, beto, "stored", "stored") for _ in range(21)]
+    async with caller_of(ana) as caller:
+        times_ms = [_timed(caller, beto, "stored", "stored") for _ in range(21)]
     first, known = times_ms[0], [took for took in times_ms[1:] if took is not None]
     return [
         Figure(figure="stored, nobody there, the first", value=first or 0.0, unit="ms"),

@@ -20,7 +20,7 @@ from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.errors import BusyError, DiskFullError, HomeUnreachableError
 from mepassa.model.ids import AccountId, Address
 from mepassa.model.status import MessageStatus
-from mepassa.ports.db import Db
+from mepassa.ports.db import BriefDb
 from mepassa.ports.mailbox import DepositOutcome, FetchedAccount, HomeAddress, RecipientHome, SignalOutcome
 from mepassa.ports.stores import Tx
 from mepassa.protocol import delivery
@@ -80,7 +80,7 @@ def play(
     courier: Courier | None,
     story: Callable[[Outbox], Awaitable[None]],
     *,
-    db: Db[Tx] | None = None,
+    db: BriefDb[Tx] | None = None,
 ) -> None:
     world = World(seed=1)
 
@@ -266,7 +266,7 @@ def test_a_block_that_fails_holds_nothing_back(pair: tuple[Phone, Phone]) -> Non
     play(ana, home, None, story, db=disk)
 
 
-def messenger_of(writer: Phone, home: MoodyHome, outbox: Outbox, db: Db[Tx] | None = None) -> Messenger:
+def messenger_of(writer: Phone, home: MoodyHome, outbox: Outbox, db: BriefDb[Tx] | None = None) -> Messenger:
     clock, rng = writer.clock, SeededRng(2)
     upkeep = Upkeep(writer.db, outbox, clock=clock, rng=rng)
     return Messenger(db or writer.db, home, outbox, upkeep, clock=clock, rng=rng)
@@ -284,6 +284,9 @@ class FullDisk:
             self.full_for -= 1
             raise DiskFullError
         return await self.db.run(work)
+
+    async def run_brief(self, work: Callable[[Tx], T]) -> T:
+        return await self.run(work)
 
 
 @pytest.mark.parametrize("full_for", [1, 2, 3, 6])

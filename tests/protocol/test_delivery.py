@@ -223,7 +223,7 @@ def test_more_receipts_than_fit_one_envelope_go_in_several(pair: Pair) -> None:
         ana.write(beto, f"{number}")
     for envelope in ana.post(beto):
         beto.take(envelope, STORED)
-    assert len(beto.outbox()) == 3
+    assert len(beto.outbox()) == 4
     settle(ana, beto)
     assert {row.status for row in ana.screen(beto)} == {MessageStatus.DELIVERED}
     beto.read_all(ana)

@@ -1,5 +1,5 @@
 # mypy: disable-error-code="func-returns-value, misc"
-"""ARCHITECTURE §8 and docs/protocol/delivery.md: one function, one transaction, one hop; nothing in clear."""
+"""ARCHITECTURE §8 and docs/protocol/delivery.md: one function, one transaction; nothing in clear."""
 
 import os
 import subprocess

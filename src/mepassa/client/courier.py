@@ -68,8 +68,9 @@ Report = Callable[[OutboxItem, Outcome], Awaitable[None]]
 
 
 class Courier(Protocol):
-    async def deliver(self, to: Address, items: tuple[OutboxItem, ...], report: Report) -> None:
-        """Bring everything that is due for one device on its way, in order; returns once every item was reported.
+    def deliver(self, to: Address, items: tuple[OutboxItem, ...], report: Report) -> Awaitable[None]:
+        """Bring everything that is due for one device on its way, in order; awaited until every item was reported.
+        What needs no waiting is done when the call returns: what goes by a live path is on it.
 
         `report` is awaited as soon as an item's fate is known; it commits. The first `Sent` or `Stored` ends a row;
         a later one (stored as insurance, then sent) only lifts the record. REQUEST and `stored_only` items go to the

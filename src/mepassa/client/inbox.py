@@ -11,7 +11,7 @@ from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.errors import MepassaError, UnlistedDeviceError
 from mepassa.model.ids import AccountId, Address, EnvelopeId
 from mepassa.ports.clock import Clock
-from mepassa.ports.db import Db
+from mepassa.ports.db import BriefDb
 from mepassa.ports.mailbox import OwnHome
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Tx
@@ -46,7 +46,7 @@ class Inbox:
 
     def __init__(
         self,
-        db: Db[Tx],
+        db: BriefDb[Tx],
         homes: Homes,
         outbox: Outbox,
         *,
@@ -88,7 +88,7 @@ class Inbox:
         return received
 
     async def _look(self, envelope: SealedEnvelope, arrival: Arrival, *, list_is_fresh: bool) -> Received:
-        return await self._db.run(
+        return await self._db.run_brief(
             lambda tx: receive(tx, envelope, arrival, self._clock.now_ms(), self._rng, list_is_fresh=list_is_fresh)
         )
 

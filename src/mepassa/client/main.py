@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -75,6 +76,7 @@ async def run(config: NodeConfig, ready: Callable[[NodeReady], None]) -> None:
         from mepassa.client.wiring import build  # noqa: PLC0415 - as above
 
         node = await build(config, folder, db, cleanup)
+        gc.freeze()  # what was loaded stays: the collector need not walk through all of it again and again
         async with (
             _running(node.services),
             serving(

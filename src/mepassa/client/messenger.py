@@ -19,7 +19,7 @@ from mepassa.model.ids import NEVER, AccountId, MessageId
 from mepassa.model.route import Policy
 from mepassa.model.status import ChatState
 from mepassa.ports.clock import Clock
-from mepassa.ports.db import Db
+from mepassa.ports.db import BriefDb
 from mepassa.ports.mailbox import HomeAddress
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Contact, Invite, InviteKind, MessageRow, OwnAccount, Tx
@@ -47,7 +47,7 @@ class Messenger:
 
     def __init__(
         self,
-        db: Db[Tx],
+        db: BriefDb[Tx],
         homes: Homes,
         outbox: Outbox,
         upkeep: Upkeep,
@@ -116,7 +116,7 @@ class Messenger:
             )
             return row, delivery.prepare(tx, chat, now_ms, self._rng), delivery.copies_wait(tx)
 
-        row, ready, copies = await self._db.run(work)
+        row, ready, copies = await self._db.run_brief(work)
         self._outbox.send(chat, ready, copies)
         return row
 

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar, assert_never
@@ -22,7 +22,7 @@ from mepassa.client.courier import (
 from mepassa.model.errors import BusyError, DeviceListForkError, DiskFullError, MepassaError, TokenRefusedError
 from mepassa.model.ids import AccountId, Address, Timestamp
 from mepassa.ports.clock import Clock
-from mepassa.ports.db import Db
+from mepassa.ports.db import BriefDb
 from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Contact, OutboxKind, OutboxRow, Tx
 from mepassa.protocol import delivery
@@ -68,7 +68,7 @@ class Outbox:
 
     def __init__(
         self,
-        db: Db[Tx],
+        db: BriefDb[Tx],
         homes: Homes,
         courier: Courier,
         *,
@@ -162,7 +162,7 @@ class Outbox:
                 pass
             lane.woken.clear()
             try:
-                ready, copies = await self._db.run(lambda tx: self._prepare(tx, lane.account))
+                ready, copies = await self._db.run_brief(lambda tx: self._prepare(tx, lane.account))
             except DiskFullError:
                 log.warning("outbox.disk_full")
                 wait_s = FULL_DISK_PAUSE_S
@@ -193,18 +193,21 @@ class Outbox:
                 by_device.setdefault(row.to, []).append(_item(ready.contact, row))
         for to, items in by_device.items():
             lane.in_flight.update(item.row_id for item in items)
-            bringing = self._tasks.create_task(self._deliver(to, tuple(items)))
+            reported: set[int] = set()
+            delivered = asyncio.ensure_future(self._courier.deliver(to, tuple(items), self._reporter(reported)))
+            bringing = self._tasks.create_task(self._settle(delivered, tuple(items), reported))
             lane.deliveries.add(bringing)
-            bringing.add_done_callback(partial(_delivered, lane, items))
+            bringing.add_done_callback(partial(_delivered, lane, items, delivered))
 
-    async def _deliver(self, to: Address, items: tuple[OutboxItem, ...]) -> None:
-        reported: set[int] = set()
-
+    def _reporter(self, reported: set[int]) -> Report:
         async def report(item: OutboxItem, outcome: Outcome) -> None:
             reported.add(item.row_id)
             await self._record(item, outcome)
 
-        await self._courier.deliver(to, items, report)
+        return report
+
+    async def _settle(self, delivered: Awaitable[None], items: tuple[OutboxItem, ...], reported: set[int]) -> None:
+        await delivered
         for item in items:
             if item.row_id not in reported:
                 await self._record(item, Refused(MepassaError()))
@@ -220,9 +223,9 @@ class Outbox:
         match outcome:
             case Sent():
                 event = StatusEvent.OPENED_ON_PATH if outcome.opened else StatusEvent.SENT_ON_PATH
-                await self._commit(taken(event, outcome))
+                await self._commit(taken(event, outcome), brief=True)
             case Stored():
-                await self._commit(taken(StatusEvent.DEPOSIT_SYNCED, outcome))
+                await self._commit(taken(StatusEvent.DEPOSIT_SYNCED, outcome), brief=True)
             case Refused(error=failed, retry_after_s=after_s):
                 error = failed.code
                 await self._commit(
@@ -261,18 +264,21 @@ class Outbox:
         lane.fetching = False
         lane.woken.set()
 
-    async def _commit(self, work: Callable[[Tx], T]) -> T | None:
+    async def _commit(self, work: Callable[[Tx], T], *, brief: bool = False) -> T | None:
         """None when the disk is full: nothing was changed, the row stands, and the same is tried again later."""
         try:
-            return await self._db.run(work)
+            return await (self._db.run_brief(work) if brief else self._db.run(work))
         except DiskFullError:
             log.warning("outbox.disk_full")
             await asyncio.sleep(FULL_DISK_PAUSE_S)
             return None
 
 
-def _delivered(lane: _Lane, items: list[OutboxItem], bringing: "asyncio.Task[None]") -> None:
+def _delivered(
+    lane: _Lane, items: list[OutboxItem], delivered: "asyncio.Future[None]", bringing: "asyncio.Task[None]"
+) -> None:
     """Also of what was called back before it began."""
+    delivered.cancel()
     lane.deliveries.discard(bringing)
     lane.in_flight.difference_update(item.row_id for item in items)
     lane.woken.set()

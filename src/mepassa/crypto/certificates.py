@@ -39,6 +39,10 @@ _SENDER = Schema(
     required=(2, 3, 4, 5),
 )
 
+CERTIFICATES_REMEMBERED = 256
+"""Every message shows its sender's certificate, which lasts for weeks: this many are read and verified once, not each
+time."""
+
 
 @dataclass(frozen=True, slots=True)
 class ServerCertificate:
@@ -113,6 +117,7 @@ def decode_server_certificate(data: bytes) -> ServerCertificate:
     )
 
 
+@lru_cache(CERTIFICATES_REMEMBERED)
 def decode_sender_certificate(data: bytes) -> SenderCertificate:
     """Raises `InvalidMessageError` or `InvalidKeyError`; also for a certificate by reference (field 8)."""
     signed = _SIGNED.decode(data)
@@ -151,17 +156,13 @@ def _account(text: bytes | None, raw: bytes | None) -> AccountId:
 # --- validating --------------------------------------------------------------------------------------------------------
 
 
-CHAINS_REMEMBERED = 256
-"""Every message shows its sender's certificate, which lasts for weeks: this many are verified once, not each time."""
-
-
 def verify_chain(certificate: SenderCertificate, root: IdentityKey) -> bool:
     """The two signatures, as the official validation checks them."""
     signer = certificate.signer
     return _chain_holds(root, (signer.inner, signer.signature), signer.key, (certificate.inner, certificate.signature))
 
 
-@lru_cache(CHAINS_REMEMBERED)
+@lru_cache(CERTIFICATES_REMEMBERED)
 def _chain_holds(
     root: IdentityKey, server: tuple[bytes, bytes], signer: IdentityKey, sender: tuple[bytes, bytes]
 ) -> bool:

@@ -1,5 +1,7 @@
 """The signed device list: which devices an account has (docs/protocol/identity.md, "Device list")."""
 
+from functools import lru_cache
+
 from mepassa.identity.device_key import check_identity_key
 from mepassa.identity.labels import Label
 from mepassa.identity.root_key import RootKey, verify_root
@@ -11,9 +13,13 @@ from mepassa.wire.codec import Codec
 MAX_DEVICE_LIST_BYTES = 4096
 """16 devices and two home URLs fit with room to spare."""
 
+LISTS_REMEMBERED = 256
+"""A message looks several times into its contact's list, and the next message again."""
+
 _CODEC: Codec[DeviceList] = Codec(DeviceList, limit_bytes=MAX_DEVICE_LIST_BYTES)
 
 
+@lru_cache(LISTS_REMEMBERED)
 def decode_device_list(body: bytes) -> DeviceList:
     """The list in `body`, *not* verified: use `verify_device_list` unless the bytes come from our own database.
 

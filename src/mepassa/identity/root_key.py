@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from functools import lru_cache
 from typing import Self
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -13,6 +14,9 @@ from mepassa.model.errors import InvalidInputError
 from mepassa.model.ids import AccountId
 from mepassa.model.keys import HomeKey, IdentityKey, RootPublicKey
 from mepassa.model.secret import SecretBytes
+
+ROOTS_REMEMBERED = 256
+"""Every message that comes is checked against its contact's."""
 
 
 def account_id(root: RootPublicKey) -> AccountId:
@@ -26,6 +30,7 @@ def account_id(root: RootPublicKey) -> AccountId:
     return AccountId(bytes(digest))
 
 
+@lru_cache(ROOTS_REMEMBERED)
 def trust_root(root: RootPublicKey) -> IdentityKey:
     """The root key in the form in which Signal's certificates and safety numbers take a key: `05` + u-coordinate.
 

@@ -8,6 +8,7 @@ a loop, and everything that speaks libp2p is handed it.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
 import trio
@@ -26,11 +27,13 @@ class TrioGuest:
     def __init__(self) -> None:
         self._nursery: trio.Nursery | None = None
         self._over: asyncio.Future[Any] | None = None
+        self._ticks: GuestTicks | None = None
         self._ends: list[Callable[[], Awaitable[None]]] = []
 
     async def start(self) -> None:
         """Raises `RuntimeError` when trio already runs in this thread."""
         loop = asyncio.get_running_loop()
+        self._ticks = GuestTicks(loop)
         ready = asyncio.Event()
         over: asyncio.Future[Any] = loop.create_future()
 
@@ -45,7 +48,7 @@ class TrioGuest:
         trio.lowlevel.start_guest_run(
             main,
             run_sync_soon_threadsafe=soon_threadsafe,
-            run_sync_soon_not_threadsafe=GuestTicks(loop).soon,
+            run_sync_soon_not_threadsafe=self._ticks.soon,
             done_callback=over.set_result,
             host_uses_signal_set_wakeup_fd=True,
         )
@@ -67,9 +70,27 @@ class TrioGuest:
 
         Cancelling the wait cancels the work, and waits until it has tidied up.
         """
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[T] = loop.create_future()
         scope = trio.CancelScope()
+        done = self._begin(scope, work, *args)
+        try:
+            return await asyncio.shield(done)
+        except asyncio.CancelledError:
+            scope.cancel()
+            if not done.done():
+                await asyncio.wait({done})
+            if not done.cancelled():
+                done.exception()  # seen: the caller has gone
+            raise
+
+    def begin(self, work: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> "asyncio.Future[T]":
+        """The same, begun when this returns. Cancelling the future cancels the work and waits for nothing."""
+        scope = trio.CancelScope()
+        done = self._begin(scope, work, *args)
+        done.add_done_callback(lambda _: scope.cancel() if done.cancelled() else None)
+        return done
+
+    def _begin(self, scope: trio.CancelScope, work: Callable[[*Ts], Awaitable[T]], *args: *Ts) -> "asyncio.Future[T]":
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
 
         async def job() -> None:
             try:
@@ -85,15 +106,7 @@ class TrioGuest:
                     done.cancel()
 
         self.spawn(job)
-        try:
-            return await asyncio.shield(done)
-        except asyncio.CancelledError:
-            scope.cancel()
-            if not done.done():
-                await asyncio.wait({done})
-            if not done.cancelled():
-                done.exception()  # seen: the caller has gone
-            raise
+        return done
 
     def before_end(self, stop: Callable[[], Awaitable[None]]) -> None:
         """Call this (in asyncio) when the guest is stopped and nobody has said `forget`."""
@@ -105,9 +118,9 @@ class TrioGuest:
 
     def spawn(self, job: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:
         """Start a trio task that looks after itself. What it raises ends it alone: strangers may be behind it."""
-        if self._nursery is None:
+        if self._nursery is None or self._ticks is None:
             raise RuntimeError("trio does not run")
-        self._nursery.start_soon(self._contained, job, *args)
+        self._ticks.hand_over(partial(self._nursery.start_soon, self._contained, job, *args))
 
     @staticmethod
     async def _contained(job: Callable[[*Ts], Awaitable[object]], *args: *Ts) -> None:

@@ -20,11 +20,13 @@ from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
 from libp2p.custom_types import TProtocol
 from libp2p.identity.identify.identify import ID as IDENTIFY
 from libp2p.identity.identify_push.identify_push import ID_PUSH as IDENTIFY_PUSH
+from libp2p.io import trio as tcp_module
 from libp2p.io.abc import ReadWriteCloser
 from libp2p.io.trio import TrioTCPStream
 from libp2p.network import swarm as swarm_module
 from libp2p.network.config import ConnectionConfig, RetryConfig
 from libp2p.network.connection.raw_connection import RawConnection
+from libp2p.network.stream import net_stream as stream_module
 from libp2p.network.swarm import Swarm
 from libp2p.peer.id import ID
 from libp2p.peer.peerstore import PeerStore
@@ -32,10 +34,15 @@ from libp2p.rcmgr.connection_limits import ConnectionLimits
 from libp2p.rcmgr.manager import ResourceLimits, ResourceManager
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.stream_muxer import rw_lock as rw_lock_module
+from libp2p.stream_muxer.yamux import yamux as yamux_module
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
+from mepassa.p2p.prompt_lock import PromptTrio
+
+PROMPT_TRIO = PromptTrio()
 HAPPY_EYEBALLS_DELAY_S = 0.0005
 """The library waits 250 ms for a second address family before each connect, even where there is one address."""
 CONNECTIONS_PER_PEER = 20
@@ -89,6 +96,8 @@ def new_hardened_host(
     `advertise`: from the addresses listened on to those that others are told.
     """
     swarm_module._HAPPY_EYEBALLS_DELAY = HAPPY_EYEBALLS_DELAY_S
+    for module in (yamux_module, rw_lock_module, tcp_module, stream_module):
+        module.trio = PROMPT_TRIO  # type: ignore[attr-defined]  # a name that it imported
     TrioTCPStream.get_remote_address = _remote_address  # type: ignore[method-assign,assignment]  # it knows none over IPv6
     logging.getLogger("libp2p").setLevel(logging.CRITICAL)  # it writes PeerIds and addresses at every level below
     key_pair = create_new_key_pair(seed)

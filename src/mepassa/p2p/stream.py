@@ -43,12 +43,15 @@ class HostStream:
             self._taken.set()
         return data
 
-    async def write(self, data: bytes) -> None:
-        """Returns when the connection took it. Raises `LinkLostError`."""
+    def write(self, data: bytes) -> "asyncio.Future[None]":
+        """Begun when this returns; awaited until the connection took it. Raises `LinkLostError` when awaited."""
+        return self._guest.begin(self._write, data)
+
+    async def _write(self, data: bytes) -> None:
         if self._closed:
             raise LinkLostError
         try:
-            await self._guest.call(self._stream.write, data)
+            await self._stream.write(data)
         except Exception as error:
             raise LinkLostError from error
 

@@ -15,6 +15,9 @@ import sniffio
 
 Step = Callable[[], object]
 
+STEPS = 8
+"""A packet or a call across takes about so many runs; then it is the turn of the loop's other callbacks again."""
+
 
 class GuestTicks:
     """Takes the place of `GuestState.guest_tick` (trio 0.35): `soon` is handed to `start_guest_run` as its
@@ -37,29 +40,45 @@ class GuestTicks:
                 self._loop.add_reader(self._descriptor, self._ready)
         self._loop.call_soon(step if self._descriptor is None else self._tick)
 
+    def hand_over(self, hand: Callable[[], None]) -> None:
+        """`hand` gives trio work from outside, which trio does as far as it can before this returns."""
+        if self._descriptor is None or not self._waits:
+            hand()
+            return
+        self._state.runner.guest_tick_scheduled = True  # spares trio the wake-up through a socket of its own
+        hand()
+        self._ready()
+
     def _tick(self) -> None:
-        """One run of whatever trio can do now, then either the next at once or a wait."""
+        """Whatever trio can do now, at most `STEPS` runs of it, then either the next in turn or a wait."""
+        for _ in range(STEPS):
+            if not self._step():
+                return
+        self._loop.call_soon(self._tick)
+
+    def _step(self) -> bool:
+        """One run; whether there is more to do at once."""
         state = self._state
         before, sniffio.thread_local.name = sniffio.thread_local.name, "trio"
         try:
             timeout_s = state.unrolled_run_next_send.send(state.unrolled_run_gen)
         except StopIteration:
             self._end(state.runner.main_task_outcome)
-            return
+            return False
         except Exception as error:  # noqa: BLE001 - a `TrioInternalError`: the run is over, whoever waits is told
             self._end(outcome.Error(error))
-            return
+            return False
         finally:
             sniffio.thread_local.name = before
         events = outcome.capture(state.runner.io_manager.get_events, 0)
         if timeout_s <= 0 or isinstance(events, outcome.Error) or events.value:
             self._go_on(events)
-            self._loop.call_soon(self._tick)
-            return
+            return True
         state.runner.guest_tick_scheduled = False
         self._waits = True
         if timeout_s < math.inf:
             self._timer = self._loop.call_later(timeout_s, self._ready)
+        return False
 
     def _ready(self) -> None:
         """A socket of trio's is ready, a task was started from outside, or a deadline has come."""

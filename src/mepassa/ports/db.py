@@ -15,3 +15,12 @@ class Db(Protocol[Tx_co]):
         nothing changed.
         """
         ...
+
+
+class BriefDb(Db[Tx_co], Protocol[Tx_co]):
+    """A database that knows work which a message waits for."""
+
+    async def run_brief(self, work: "Callable[[Tx_co], T]") -> T:
+        """As `run`, for work of about a millisecond: it may be done in the loop, which spares two hand-offs between
+        threads, as long as the disk answers quickly (docs/decisions/0094)."""
+        ...

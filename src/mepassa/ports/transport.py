@@ -1,5 +1,6 @@
 """A live path to one device: libp2p, QUIC over ICE, or a loopback pair in tests (docs/protocol/link.md)."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,8 +35,9 @@ class Link(Protocol):
         """Smoothed round trip in seconds; None until the first ping has come back."""
         ...
 
-    async def send(self, envelope: SealedEnvelope) -> bool:
-        """Returns once the peer has acknowledged, which it does only after its commit. Raises `LinkLostError`.
+    def send(self, envelope: SealedEnvelope) -> Awaitable[bool]:
+        """Awaited until the peer has acknowledged, which it does only after its commit. Raises `LinkLostError`. Where
+        there is room on the link the envelope has left when the call returns.
 
         True: the peer has opened this copy, and it was the first. False says nothing but that it is on its disk.
 

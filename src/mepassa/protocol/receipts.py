@@ -24,6 +24,8 @@ from mepassa.wire.content import decode_content, encode_content, rewrite
 
 BATCH = 50
 """Entries in one receipt, routes included, that certainly fit an envelope."""
+GROWS_TO = 32
+"""A waiting receipt takes up so many: each new one is read and written again with all that it holds."""
 DELAY_S = (1.0, 5.0)
 """A delivery receipt leaves after a random while and takes others with it. The home that handed over a stored message
 learns less from its time; and of what came by a live path, the acknowledgement has told the sender already."""
@@ -43,7 +45,7 @@ def acknowledge_to_sender(
     others with it."""
     entries = (ReceiptEntry(message_id, route),)
     content = _content(tx, contact, ReceiptKind.DELIVERED, entries, now_ms, rng)
-    waiting = [row for row in tx.outbox(contact.account) if _may_grow(row)]
+    waiting = [row for row in reversed(tx.outbox(contact.account)) if _may_grow(row)]
     for to in recipients(tx, contact):
         joinable = (row for row in waiting if row.to == to.address)
         if only in {None, to.address} and not any(_append(tx, row, entries) for row in joinable):
@@ -135,7 +137,7 @@ def _append(tx: Tx, row: OutboxRow, entries: tuple[ReceiptEntry, ...]) -> bool:
     body = content.body
     if not isinstance(body, Receipt) or body.kind is not ReceiptKind.DELIVERED:
         return False
-    if len(body.entries) + len(entries) > BATCH:
+    if len(body.entries) + len(entries) > GROWS_TO:
         return False
     known = {entry.message_id for entry in body.entries}
     fresh = tuple(entry for entry in entries if entry.message_id not in known)

@@ -1,5 +1,6 @@
 """One SQLCipher connection and its one kind of use: a function run as a transaction."""
 
+import contextlib
 import os
 from collections.abc import Callable
 from functools import partial
@@ -21,9 +22,11 @@ KEY_BYTES = 32
 
 
 class Connection:
-    """Belongs to one thread at a time. Raises as `SqlDb` says."""
+    """Belongs to one thread at a time. Raises as `SqlDb` says. Without `checkpoints` its owner calls `checkpoint`."""
 
-    def __init__(self, path: Path, key: SecretBytes, *, create: bool, synchronous: str = "FULL") -> None:
+    def __init__(
+        self, path: Path, key: SecretBytes, *, create: bool, synchronous: str = "FULL", checkpoints: bool = True
+    ) -> None:
         if len(key) != KEY_BYTES:
             raise WrongPassphraseError
         if not create and not path.exists():
@@ -34,6 +37,8 @@ class Connection:
         self._raw: Any = sqlcipher3.connect(str(path), isolation_level=None, check_same_thread=False)
         try:
             self._open(key, synchronous)
+            if not checkpoints:
+                self._raw.execute("PRAGMA wal_autocheckpoint = 0")
         except BaseException:
             self._raw.close()
             raise
@@ -93,6 +98,11 @@ class Connection:
     def limit_pages(self, count: int) -> None:
         """A real SQLITE_FULL without a full disk, for tests: `count` pages of 4 KiB are all there is."""
         self._raw.execute(f"PRAGMA max_page_count = {int(count)}")
+
+    def checkpoint(self) -> None:
+        """Bring the log into the file, so that it begins anew. On a full disk it goes on growing until there is room."""
+        with contextlib.suppress(sqlcipher3.OperationalError):
+            self._raw.execute("PRAGMA wal_checkpoint(PASSIVE)")
 
     def overwrite_old_pages(self) -> None:
         """Bring the log into the file and cut it: with `secure_delete` nothing of what was replaced is left in either."""

@@ -1,56 +1,139 @@
-"""The device's database behind `ports.db.Db`: one function, one transaction, one hop."""
+"""The device's database behind `ports.db.BriefDb`: one function, one transaction, in a thread or in the loop."""
 
 import asyncio
+import queue
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from time import monotonic
 from typing import TypeVar
 
 from mepassa.model.secret import SecretBytes
 from mepassa.ports.stores import Logged, Tx
 from mepassa.storage.connection import Connection
 
+F = TypeVar("F")
 T = TypeVar("T")
 OnEvents = Callable[[Sequence[Logged]], None]
 
+BRIEF_S = 0.005
+"""When brief work takes longer on average, because of the disk or of what somebody sends us, the loop stands still."""
+SLOW_FOR_S = 10.0
+"""For so long everything is then left to the thread."""
+CHECKPOINT_EVERY = 50
+"""Commits between two checkpoints of the log, a megabyte or two. They belong to the thread: SQLite's own would come in
+the middle of a commit."""
+
 
 class SqlDb:
-    """`run` executes on the one thread that owns the connection; made by `open_database`.
+    """Made by `open_database`. A thread owns the connection; while it has nothing to do the loop may use it.
 
     Raises `DiskFullError` and `StorageError` with nothing changed; whatever `work` raises rolls back and comes out.
     Cancelling the caller does not undo a transaction that has begun.
     """
 
-    def __init__(self, executor: ThreadPoolExecutor, connection: Connection) -> None:
-        self._executor, self._connection = executor, connection
+    def __init__(self, thread: "_Thread", connection: Connection) -> None:
+        self._thread, self._connection = thread, connection
+        self._brief_s = 0.0
+        """What brief work takes in the loop: a moving average over some eight transactions."""
+        self._quick_from = 0.0
+        self._commits = 0
         self.on_events: OnEvents = lambda _logged: None
-        """Hears on the loop, in the order of the log, what each commit has told; nothing, when that is not known."""
+        """Hears on the loop, in the order of the log, what each commit has told."""
 
     async def run(self, work: Callable[[Tx], T]) -> T:
-        loop = asyncio.get_running_loop()
+        return await self._thread.call(lambda: self._connection.transact(work), self._committed)
+
+    async def run_brief(self, work: Callable[[Tx], T]) -> T:
+        begun = monotonic()
+        if self._thread.busy or begun < self._quick_from:
+            return await self.run(work)
         try:
-            result, logged = await loop.run_in_executor(self._executor, self._connection.transact, work)
-        except asyncio.CancelledError:
-            self.on_events(())
-            raise
+            return self._committed(self._connection.transact(work))
+        finally:
+            ended = monotonic()
+            self._brief_s += (ended - begun - self._brief_s) / 8
+            if self._brief_s > BRIEF_S:
+                self._quick_from, self._brief_s = ended + SLOW_FOR_S, 0.0
+
+    def _committed(self, found: tuple[T, Sequence[Logged]]) -> T:
+        result, logged = found
         if logged:
             self.on_events(logged)
+        self._commits += 1
+        if self._commits % CHECKPOINT_EVERY == 0:
+            self._thread.call(self._connection.checkpoint, _done)
         return result
 
     async def limit_pages(self, count: int) -> None:
         """See `Connection.limit_pages`."""
-        await asyncio.get_running_loop().run_in_executor(self._executor, self._connection.limit_pages, count)
+        await self._thread.call(lambda: self._connection.limit_pages(count), _done)
 
     async def page_count(self) -> int:
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._connection.page_count)
+        return await self._thread.call(self._connection.page_count, lambda count: count)
 
     async def overwrite_old_pages(self) -> None:
         """See `Connection.overwrite_old_pages`."""
-        await asyncio.get_running_loop().run_in_executor(self._executor, self._connection.overwrite_old_pages)
+        await self._thread.call(self._connection.overwrite_old_pages, _done)
 
     async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._executor, self._connection.close)
-        self._executor.shutdown()
+        await self._thread.call(self._connection.close, _done)
+        self._thread.end()
+
+
+def _done(_nothing: None) -> None:
+    """What a job that gives nothing comes to."""
+
+
+class _Thread:
+    """Does one job after the other. What comes of each is told on the loop, whether anybody still waits for it or not."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._unfinished = 0
+        threading.Thread(target=self._work, name="mepassa-db", daemon=True).start()
+
+    @property
+    def busy(self) -> bool:
+        """Jobs have been given that are not over: what they use is the thread's."""
+        return self._unfinished > 0
+
+    def call(self, job: Callable[[], F], tell: Callable[[F], T]) -> "asyncio.Future[T]":
+        """`job` in the thread, then `tell` in the loop, whose result is the call's."""
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def finish(found: F | None, error: BaseException | None) -> None:
+            self._unfinished -= 1
+            result = None
+            if error is None:
+                result = tell(found)  # type: ignore[arg-type]  # without an error there is what `job` gave
+            if future.done():
+                return
+            if error is None:
+                future.set_result(result)  # type: ignore[arg-type]  # as above
+            else:
+                future.set_exception(error)
+
+        def run() -> None:
+            found: F | None = None
+            error: BaseException | None = None
+            try:
+                found = job()
+            except BaseException as raised:  # noqa: BLE001 - carried over to whoever awaits
+                error = raised
+            self._loop.call_soon_threadsafe(finish, found, error)
+
+        self._unfinished += 1
+        self._jobs.put(run)
+        return future
+
+    def end(self) -> None:
+        self._jobs.put(None)
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
 
 
 async def open_database(path: Path, key: SecretBytes, *, create: bool = False) -> SqlDb:
@@ -58,15 +141,15 @@ async def open_database(path: Path, key: SecretBytes, *, create: bool = False) -
 
     Raises `WrongPassphraseError`, `NotInitialisedError` (no such file), `NewerDatabaseError`, `DiskFullError`.
     """
-    executor = ThreadPoolExecutor(1, thread_name_prefix="mepassa-db")
+    thread = _Thread()
     try:
-        connection = await asyncio.get_running_loop().run_in_executor(
-            executor, lambda: Connection(path, key, create=create)
+        connection = await thread.call(
+            lambda: Connection(path, key, create=create, checkpoints=False), lambda connection: connection
         )
     except BaseException:
-        executor.shutdown(wait=False)
+        thread.end()
         raise
-    return SqlDb(executor, connection)
+    return SqlDb(thread, connection)
 
 
 class InlineDb:
@@ -85,6 +168,9 @@ class InlineDb:
         result = self.run_now(work)
         await asyncio.sleep(0)
         return result
+
+    async def run_brief(self, work: Callable[[Tx], T]) -> T:
+        return await self.run(work)
 
     def run_now(self, work: Callable[[Tx], T]) -> T:
         """Without letting the loop turn: for a test that looks."""

@@ -88,7 +88,8 @@ class PathActions:
     def carry_out(self, peer: Peer, action: Action) -> None:
         match action:
             case Send():
-                peer.bring(action.envelope, self.spawn(self._send(peer, action)))
+                bringing = self._send(peer, action, self._put_on_path(peer, action))
+                peer.bring(action.envelope, self.spawn(bringing))
             case Deposit():
                 peer.bring(action.envelope, self.spawn(self._deposit(peer, action)))
             case Dial():
@@ -120,17 +121,22 @@ class PathActions:
 
     # --- envelopes ---------------------------------------------------------------------------------------------------
 
-    async def _send(self, peer: Peer, action: Send) -> None:
+    def _put_on_path(self, peer: Peer, action: Send) -> Awaitable[bool] | None:
+        """The envelope leaves now; what is awaited is its acknowledgement. None when the path or the envelope has gone."""
         path, pending = self.live.get(action.path), peer.pending.get(action.envelope)
-        if path is None or pending is None:
-            peer.feed(SendFailed(action.envelope, action.path))
-            return
+        return None if path is None or pending is None else path.link.send(pending.item.envelope)
+
+    async def _send(self, peer: Peer, action: Send, acknowledged: Awaitable[bool] | None) -> None:
+        path, pending = self.live.get(action.path), peer.pending.get(action.envelope)
         try:
-            opened = await path.link.send(pending.item.envelope)
+            if path is None or pending is None or acknowledged is None:
+                raise LinkLostError
+            route = path.route
+            opened = await acknowledged
         except LinkLostError:
             peer.feed(SendFailed(action.envelope, action.path))
             return
-        await pending.tell(Sent(path.route, opened))
+        await pending.tell(Sent(route, opened))
         peer.pending.pop(action.envelope, None)
         peer.feed(SendAcknowledged(action.envelope, action.path))
 

@@ -6,7 +6,7 @@ Nothing here chooses a route; `actions` does what the machines say.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 from mepassa.client.courier import Homes, OutboxItem
 from mepassa.client.courier import Report as OutcomeReport
@@ -113,16 +113,28 @@ class PathService:
 
     # --- ports: the outbox's courier ---------------------------------------------------------------------------------
 
-    async def deliver(self, to: Address, items: tuple[OutboxItem, ...], report: OutcomeReport) -> None:
-        """Hand the items to the device's machine; returns when each has been reported once."""
-        peer = await self._peer(to)
+    def deliver(self, to: Address, items: tuple[OutboxItem, ...], report: OutcomeReport) -> Awaitable[None]:
+        """Hand the items to the device's machine, at once where there is one; awaited until each was reported once."""
+        peer = self._peers.get(to)
+        if peer is None or self._tasks is None:
+            return self._deliver_first(to, items, report)
+        return self._hand_in(peer, items, report)
+
+    async def _deliver_first(self, to: Address, items: tuple[OutboxItem, ...], report: OutcomeReport) -> None:
+        await self._hand_in(await self._peer(to), items, report)
+
+    def _hand_in(self, peer: Peer, items: tuple[OutboxItem, ...], report: OutcomeReport) -> "asyncio.Future[None]":
+        """Whoever cancels it calls back what has not left, even before anybody waited."""
         waiting = [self._queue(peer, item, report) for item in items]
-        try:
-            await asyncio.gather(*(pending.told.wait() for pending in waiting))
-        except asyncio.CancelledError:
-            for pending in waiting:
-                peer.call_back(pending)
-            raise
+        told = asyncio.ensure_future(_all_told(waiting))
+
+        def ended(_: "asyncio.Future[None]") -> None:
+            if told.cancelled():
+                for pending in waiting:
+                    peer.call_back(pending)
+
+        told.add_done_callback(ended)
+        return told
 
     def _queue(self, peer: Peer, item: OutboxItem, report: OutcomeReport) -> Pending:
         known = peer.pending.get(item.envelope.id)
@@ -310,6 +322,11 @@ class PathService:
             self._nat_kind = kind
             for peer in self._peers.values():
                 peer.feed(OwnNatLearnt(kind))
+
+
+async def _all_told(waiting: Sequence[Pending]) -> None:
+    for pending in waiting:
+        await pending.told.wait()
 
 
 async def _awaited(work: Awaitable[None]) -> None:

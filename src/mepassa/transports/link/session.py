@@ -2,6 +2,9 @@
 
 import asyncio
 import logging
+from collections import deque
+from collections.abc import Awaitable
+from functools import partial
 from typing import Protocol
 
 from mepassa.identity import LinkRole
@@ -40,8 +43,8 @@ class ByteStream(Protocol):
         """1 to `limit_bytes` bytes as soon as there are any; b"" at the end. Raises `LinkLostError` or `OSError`."""
         ...
 
-    async def write(self, data: bytes) -> None:
-        """Returns when the channel took it (back-pressure). Raises `LinkLostError` or `OSError`."""
+    def write(self, data: bytes) -> Awaitable[None]:
+        """Awaited until the channel took it (back-pressure). Raises `LinkLostError` or `OSError`, when awaited."""
         ...
 
     async def close(self) -> None:
@@ -83,11 +86,13 @@ class LinkSession:
         self._own = identity.own
         self._timer: asyncio.TimerHandle | None = None
         self._to_write = asyncio.Event()
+        self._writing: asyncio.Future[None] | None = None
         self._told: asyncio.Queue[LinkEvent] = asyncio.Queue()
         self._untaken = 0
         self._has_room = asyncio.Event()
         self._has_room.set()
-        self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._slots = MAX_IN_FLIGHT
+        self._queued: deque[asyncio.Future[None]] = deque()
         self._waiting: dict[EnvelopeId, list[asyncio.Future[bool]]] = {}
         self._idle = asyncio.Event()
         self._idle.set()
@@ -132,20 +137,46 @@ class LinkSession:
         """Why it ended; None while it lives."""
         return self._cause
 
-    async def send(self, envelope: SealedEnvelope) -> bool:
-        async with self._slots:
-            if not self.is_open:
-                raise LinkLostError
-            future: asyncio.Future[bool] = self._loop.create_future()
-            waiting = self._waiting.setdefault(envelope.id, [])
-            waiting.append(future)
+    def send(self, envelope: SealedEnvelope) -> Awaitable[bool]:
+        if not self._slots or not self.is_open:
+            return self._send_in_turn(envelope)
+        self._slots -= 1
+        return self._put(envelope)
+
+    async def _send_in_turn(self, envelope: SealedEnvelope) -> bool:
+        """When the link has room: first come, first served."""
+        if not self.is_open:
+            raise LinkLostError
+        turn: asyncio.Future[None] = self._loop.create_future()
+        self._queued.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self._free_slot()  # it had been given to us a moment before
+            raise
+        return await self._put(envelope)
+
+    def _put(self, envelope: SealedEnvelope) -> "asyncio.Future[bool]":
+        """On a slot that is ours, until the acknowledgement has come, the link has ended, or nobody waits any more."""
+        future: asyncio.Future[bool] = self._loop.create_future()
+        future.add_done_callback(partial(self._stop_waiting, envelope.id))
+        self._waiting.setdefault(envelope.id, []).append(future)
+        if self.is_open:
             self._note_load()
-            try:
-                self._machine.send_envelope(envelope, self._loop.time())
-                self._pump()
-                return await future
-            finally:
-                self._stop_waiting(envelope.id, future)
+            self._machine.send_envelope(envelope, self._loop.time())
+            self._pump(at_once=len(self._waiting) == 1)
+        else:
+            future.set_exception(LinkLostError())
+        return future
+
+    def _free_slot(self) -> None:
+        while self._queued:
+            turn = self._queued.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._slots += 1
 
     async def wait_closed(self) -> None:
         await self._done.wait()
@@ -231,15 +262,23 @@ class LinkSession:
             while True:
                 await self._to_write.wait()
                 self._to_write.clear()
-                data = self._machine.data_to_send()
-                if data and not self._silenced:
-                    await self._stream.write(data)
-                elif self._machine.state is LinkState.CLOSED:
-                    return
+                self._begin_write()
+                while self._writing is not None:
+                    await self._writing
+                    self._writing = None
+                    self._begin_write()
                 if self._machine.state is LinkState.CLOSED:
-                    self._to_write.set()
+                    return
         except (OSError, TransientError):
             pass  # what the peer has still sent is worth reading; the reader meets the end, or the pings do
+        finally:
+            if self._writing is not None:
+                self._writing.cancel()
+
+    def _begin_write(self) -> None:
+        """What waits to be sent, unless something is being written already: then it goes after that, in one piece."""
+        if self._writing is None and (data := self._machine.data_to_send()) and not self._silenced:
+            self._writing = asyncio.ensure_future(self._stream.write(data))
 
     async def _tell(self) -> None:
         """The handler's calls, one at a time and in order."""
@@ -287,7 +326,7 @@ class LinkSession:
             log.warning("link.envelope_not_taken", extra={"error": type(error).__name__})
         else:
             self._machine.acknowledge(envelope.id, opened=opened)
-            self._pump()
+            self._pump(at_once=self._untaken == 1)
         finally:
             self._untaken -= 1
             self._note_load()
@@ -303,7 +342,8 @@ class LinkSession:
 
     # --- the machine's events, bytes and timer ------------------------------------------------------------------------
 
-    def _pump(self) -> None:
+    def _pump(self, *, at_once: bool = False) -> None:
+        """`at_once`: nothing else is on its way, so the bytes need not wait for company until the loop's next turn."""
         while (event := self._machine.next_event()) is not None:
             match event:
                 case LinkOpened():
@@ -319,6 +359,8 @@ class LinkSession:
                 case LinkClosed(cause):
                     self._end(cause)
         self._to_write.set()
+        if at_once:
+            self._begin_write()
         if not self._silenced:
             self._set_timer(self._machine.next_timeout())
 
@@ -345,12 +387,15 @@ class LinkSession:
         self._over.set()
         self._settled.set()
 
-    def _stop_waiting(self, envelope_id: EnvelopeId, future: asyncio.Future[bool]) -> None:
+    def _stop_waiting(self, envelope_id: EnvelopeId, future: "asyncio.Future[bool]") -> None:
+        if not future.cancelled():
+            future.exception()  # seen: whoever waited may have been cancelled a moment before
         waiting = self._waiting[envelope_id]
         waiting.remove(future)
         if not waiting:
             del self._waiting[envelope_id]
             self._machine.forget(envelope_id)
+        self._free_slot()
         self._note_load()
 
     def _set_timer(self, when: float | None) -> None:
