@@ -1,4 +1,4 @@
-"""A database: one function is one transaction, in one hop to the thread that owns the connection."""
+"""A database: one function is one transaction."""
 
 from collections.abc import Callable
 from typing import Protocol, TypeVar
@@ -11,7 +11,7 @@ class Db(Protocol[Tx_co]):
     async def run(self, work: "Callable[[Tx_co], T]") -> T:
         """Run `work` as one transaction: committed (synced to disk) when this returns, rolled back when it raises.
 
-        `work` runs off the event loop and must not touch it. Raises `DiskFullError` when the disk is full, with
+        `work` may run in another thread, and must not touch the event loop. Raises `DiskFullError` when the disk is full, with
         nothing changed.
         """
         ...

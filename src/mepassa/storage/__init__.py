@@ -1,4 +1,4 @@
-"""The device's encrypted database: one thread, one function = one transaction; and where its key lies."""
+"""The device's encrypted database: one function = one transaction; and where its key lies."""
 
 from mepassa.storage.database import InlineDb, SqlDb, open_database
 from mepassa.storage.errors import NewerDatabaseError, StorageError

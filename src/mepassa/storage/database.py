@@ -29,7 +29,7 @@ class SqlDb:
     """Made by `open_database`. A thread owns the connection; while it has nothing to do the loop may use it.
 
     Raises `DiskFullError` and `StorageError` with nothing changed; whatever `work` raises rolls back and comes out.
-    Cancelling the caller does not undo a transaction that has begun.
+    Cancelling the caller neither undoes a transaction nor keeps one that waits for the thread from being made.
     """
 
     def __init__(self, thread: "_Thread", connection: Connection) -> None:
@@ -103,26 +103,24 @@ class _Thread:
         """`job` in the thread, then `tell` in the loop, whose result is the call's."""
         future: asyncio.Future[T] = self._loop.create_future()
 
-        def finish(found: F | None, error: BaseException | None) -> None:
+        def finish(found: F) -> None:
             self._unfinished -= 1
-            result = None
-            if error is None:
-                result = tell(found)  # type: ignore[arg-type]  # without an error there is what `job` gave
-            if future.done():
-                return
-            if error is None:
-                future.set_result(result)  # type: ignore[arg-type]  # as above
-            else:
+            result = tell(found)
+            if not future.done():
+                future.set_result(result)
+
+        def fail(error: BaseException) -> None:
+            self._unfinished -= 1
+            if not future.done():
                 future.set_exception(error)
 
         def run() -> None:
-            found: F | None = None
-            error: BaseException | None = None
             try:
                 found = job()
-            except BaseException as raised:  # noqa: BLE001 - carried over to whoever awaits
-                error = raised
-            self._loop.call_soon_threadsafe(finish, found, error)
+            except BaseException as error:  # noqa: BLE001 - carried over to whoever awaits
+                self._loop.call_soon_threadsafe(fail, error)
+            else:
+                self._loop.call_soon_threadsafe(finish, found)
 
         self._unfinished += 1
         self._jobs.put(run)
