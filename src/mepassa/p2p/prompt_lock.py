@@ -25,9 +25,6 @@ class PromptLock:
     def release(self) -> None:
         self._lock.release()
 
-    def locked(self) -> bool:
-        return self._lock.locked()
-
     async def __aenter__(self) -> None:
         await self.acquire()
 

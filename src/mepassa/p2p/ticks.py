@@ -102,8 +102,9 @@ class GuestTicks:
 
 
 def _epoll_of(state: Any) -> int | None:
-    epoll = getattr(getattr(getattr(state, "runner", None), "io_manager", None), "_epoll", None)
-    known = ("unrolled_run_next_send", "unrolled_run_gen", "done_callback")
-    if epoll is None or not all(hasattr(state, name) for name in known):
-        return None
-    return int(epoll.fileno())
+    """The descriptor that trio waits on; None where it has none, or where something that is used here is not there."""
+    runner = getattr(state, "runner", None)
+    epoll = getattr(getattr(runner, "io_manager", None), "_epoll", None)
+    ours = all(hasattr(state, name) for name in ("unrolled_run_next_send", "unrolled_run_gen", "done_callback"))
+    its_runners = all(hasattr(runner, name) for name in ("guest_tick_scheduled", "main_task_outcome"))
+    return int(epoll.fileno()) if epoll is not None and ours and its_runners else None
