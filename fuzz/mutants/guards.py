@@ -97,7 +97,7 @@ LIMITS = _guards(
     ("wire/stun/framing", "decode_channel_data StreamFramer._frame_size StreamFramer.next_frame", "streams"),
     ("wire/stun/message", "MAX_ATTRIBUTES _check_header decode_message", "what anybody may say"),
     ("protocol/contacts", "MAX_PENDING_REQUESTS request_received", "the request lane"),
-    ("protocol/inbound", "MAX_REQUEST_TEXTS ALIVE_MS _show", "the request lane"),
+    ("protocol/inbound", "MAX_REQUEST_TEXTS ALIVE_MS _show _waits_for_an_answer", "the request lane"),
     ("protocol/session_record", "MAX_ARCHIVED MAX_ARCHIVED_BYTES _within_bounds SessionRecord.from_bytes", ""),
     ("protocol/sender_keys", "MAX_PER_SENDER _kept", "keys that one member may leave"),
     ("protocol/healing", "MAX_REQUESTS_PER_ENVELOPE MAX_UNANSWERED MAX_STAND_INS _may_reset could_not_open", "storms"),

@@ -104,18 +104,20 @@ def decode_signal_message(data: bytes) -> SignalMessage:
 def _read_usual_body(body: bytes, mac: bytes) -> SignalMessage | None:
     """A body as `encode_signal_body` writes it, field by field; None for every other, which is `_read_any_body`'s.
 
-    Half as long as the general way, which the tests hold it against.
+    Takes half as long as the general way, which the tests hold it against.
     """
+    # After the version: 0a, 33 bytes of ratchet key; 10, the number. At the end: 32, 36 bytes of addresses.
     if body[1:3] != b"\x0a\x21" or body[36:37] != b"\x10" or body[-38:-36] != b"\x32\x24":
         return None
     number, end = decode_varint(body, 37)
-    if body[end : end + 1] != b"\x18":
+    if body[end : end + 1] != b"\x18":  # the length of the previous chain
         return None
     previous_chain_length, end = decode_varint(body, end + 1)
-    if body[end : end + 1] != b"\x22":
+    if body[end : end + 1] != b"\x22":  # the ciphertext
         return None
     size, start = decode_varint(body, end + 1)
     end = start + size
+    # 2a: what is for the sparse post-quantum ratchet, up to the addresses.
     if body[end : end + 1] != b"\x2a" or number >= 2**32 or previous_chain_length >= 2**32:
         return None
     spqr_size, spqr_start = decode_varint(body, end + 1)

@@ -50,8 +50,8 @@ def recover_account(
     """The same account on this device alone, from its root key and the list that its home has: all else is new.
 
     The version is above the known one, the number above every listed one. A number that had been removed before may come
-    again: nobody knows of it any more, and a session goes by the listed key (decision 0165). Raises `SignatureError` for a list of another account, `ConflictError` when there is an account
-    here already, or no number left.
+    again: nobody knows of it any more, and a session goes by the listed key (decision 0165). Raises `SignatureError` for a
+    list of another account, `ConflictError` when there is an account here already, or no number left.
     """
     devices = verify_device_list(root.public, known)
     if devices.home_key != home.key:

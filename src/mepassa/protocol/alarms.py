@@ -38,10 +38,8 @@ def raise_alarm(tx: Tx, alarm: Alarm, chat: AccountId | None = None) -> None:
 def raise_alarm_once(tx: Tx, alarm: Alarm, contact: Contact) -> None:
     """Of one contact the same is told once, until it has another list or the person has compared anew: whoever causes it
     can cause it at will. `contact` may be our own account."""
-    name, about = (
-        f"alarm-{alarm.value}-{contact.account.hex()}",
-        f"{contact.list_version} {contact.verified_ms}".encode(),
-    )
+    name = f"alarm-{alarm.value}-{contact.account.hex()}"
+    about = f"{contact.list_version} {contact.verified_ms}".encode()
     if tx.setting(name) == about:
         return
     tx.put_setting(name, about)

@@ -313,10 +313,16 @@ def _take(
         case Text() | UnknownBody():
             if not _show(tx, contact, content, arrival, now_ms):
                 return False
-    if contact.state is ChatState.REQUEST or token_for(contact) is None:
+    if _waits_for_an_answer(contact):
         return False
     acknowledge_to_sender(tx, contact, content.message_id, arrival.route, now_ms, rng)
     return True
+
+
+def _waits_for_an_answer(contact: Contact) -> bool:
+    """Receipts to a request wait for ours. Receipts without a token wait for theirs: each is work, and it would be theirs
+    to ask for, as often as they write."""
+    return contact.state is ChatState.REQUEST or token_for(contact) is None
 
 
 def _show(tx: Tx, contact: Contact, content: Content, arrival: Arrival, now_ms: Timestamp) -> bool:
@@ -325,15 +331,12 @@ def _show(tx: Tx, contact: Contact, content: Content, arrival: Arrival, now_ms: 
     if known is not None:
         return known.chat == contact.account and known.sender == contact.account
     is_request = contact.state is ChatState.REQUEST
-    held = (
-        is_request or token_for(contact) is None
-    )  # a receipt by work, as often as they write, would be theirs to ask for
     if is_request and len(tx.messages(contact.account, None, MAX_REQUEST_TEXTS)) >= MAX_REQUEST_TEXTS:
         return False
     if isinstance(content.body, UnknownBody) and content.sender_seq == 0:
         return True  # a later version's control content: nothing to show, but it did arrive
     row = row_of(content, chat=contact.account, sender=contact.account, status=MessageStatus.DELIVERED, now_ms=now_ms)
-    tx.insert_message(replace(row, route=arrival.route, receipt_held=held))
+    tx.insert_message(replace(row, route=arrival.route, receipt_held=_waits_for_an_answer(contact)))
     tx.append_event(EventKind.MESSAGE, chat=contact.account, message_id=content.message_id)
     tx.append_event(EventKind.CHAT, chat=contact.account)
     return True

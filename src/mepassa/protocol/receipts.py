@@ -25,7 +25,7 @@ from mepassa.wire.content import decode_content, encode_content, rewrite
 BATCH = 50
 """Entries in one receipt, routes included, that certainly fit an envelope."""
 GROWS_TO = 32
-"""A waiting receipt takes up so many: each new one is read and written again with all that it holds."""
+"""Entries that a waiting receipt takes up: with each new one all that it holds is read and written again."""
 DELAY_S = (1.0, 5.0)
 """A delivery receipt leaves after a random while and takes others with it. The home that handed over a stored message
 learns less from its time; and of what came by a live path, the acknowledgement has told the sender already."""

@@ -19,7 +19,6 @@ from mepassa.wire.content import encode_content
 MAX_TAKEN_ALONG = 20
 """Texts that had not arrived and follow the answer."""
 
-
 _ASKED = "asked-anew-"
 """A setting for each contact that has begun anew; its account id follows."""
 
@@ -37,11 +36,12 @@ def ask_anew(tx: Tx, contact: Contact, devices: DeviceList) -> Contact:
     contact = replace(contact, state=ChatState.REQUESTED, profile_key=None, presence_key=None, invite_token=None)
     tx.put_contact(contact)
     drop_waiting(tx, contact.account)
-    missing = _missing(tx, contact, contact.last_sender_seq)
     asked, _ = _asked(tx, contact)
-    if missing and missing[-1].sender_seq > asked:
+    written = [row for row in _missing(tx, contact, contact.last_sender_seq) if row.sender_seq > asked]
+    if written:
         _put_asked(tx, contact, contact.last_sender_seq, owed=True)
-    for row in [row for row in missing if row.sender_seq > asked and _fits_a_request(row)][-1:]:
+    row = next((row for row in reversed(written) if _fits_a_request(row)), None)
+    if row is not None:
         content = encode_content(_again(tx.own(), contact, row))
         for entry in devices.devices:
             tx.append_outbox(
