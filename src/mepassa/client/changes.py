@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from mepassa.ports.stores import Logged
 
 KEPT = 256
+"""A watcher that lags behind by more reads the database again."""
 
 
 class Changes:
@@ -28,8 +29,8 @@ class Changes:
         return self._bell
 
     @property
-    def newest(self) -> int:
-        """The last event that is at hand; 0 when none is."""
+    def newest_seq(self) -> int:
+        """Of the last event that is at hand; 0 when none is."""
         return self._newest[-1].event.seq if self._newest else 0
 
     def after(self, seq: int) -> tuple[Logged, ...]:

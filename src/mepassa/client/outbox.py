@@ -81,7 +81,8 @@ class Outbox:
         """A newer device list may have come with prekeys. Set where everybody has been made."""
         self._lanes: dict[AccountId, _Lane] = {}
         self._decided_ms: dict[AccountId, float] = {}
-        """What was made ready before somebody was blocked stays here, though the commit of it is older than the block's."""
+        """When a block was decided, infinite while it is being committed. What an earlier look made ready does not leave
+        then, whichever of the two commits is heard of first."""
         self._tasks: asyncio.TaskGroup | None = None
         self.on_token_refused: Callable[[AccountId], None] = lambda _account: None
         """A home does not let us in any more: its account may be another one's devices now."""
@@ -277,7 +278,7 @@ class Outbox:
 def _delivered(
     lane: _Lane, items: list[OutboxItem], delivered: "asyncio.Future[None]", bringing: "asyncio.Task[None]"
 ) -> None:
-    """Also of what was called back before it began."""
+    """However it ended, also by being called back before it began: then the courier is told here, and the rows are free."""
     delivered.cancel()
     lane.deliveries.discard(bringing)
     lane.in_flight.difference_update(item.row_id for item in items)

@@ -1,4 +1,4 @@
-"""WS /events?after=SEQ: the event log as it grows, each event with the state of the thing that it names, as of then or later."""
+"""WS /events?after=SEQ: the event log as it grows, each with the state, as of then or later, of the thing that it names."""
 
 import asyncio
 from collections.abc import Callable
@@ -66,7 +66,7 @@ class EventFeed:
                 if event is not None:
                     await socket.send_str(_ENCODER.encode(event).decode())
             seq = max(found, default=seq)
-            if len(found) < BATCH and seq >= self._changes.newest:
+            if len(found) < BATCH and seq >= self._changes.newest_seq:
                 await ticket.wait()
 
     def _at_hand(self, seq: int) -> Rendered:

@@ -91,9 +91,11 @@ class LinkSession:
         self._untaken = 0
         self._has_room = asyncio.Event()
         self._has_room.set()
-        self._slots = MAX_IN_FLIGHT
-        self._queued: deque[asyncio.Future[None]] = deque()
+        self._free_slots = MAX_IN_FLIGHT
+        self._turns: deque[asyncio.Future[None]] = deque()
+        """Of those who wait for a slot."""
         self._waiting: dict[EnvelopeId, list[asyncio.Future[bool]]] = {}
+        """Those who wait for an acknowledgement."""
         self._idle = asyncio.Event()
         self._idle.set()
         self._settled = asyncio.Event()
@@ -138,9 +140,9 @@ class LinkSession:
         return self._cause
 
     def send(self, envelope: SealedEnvelope) -> Awaitable[bool]:
-        if not self._slots or not self.is_open:
+        if not self._free_slots or not self.is_open:
             return self._send_in_turn(envelope)
-        self._slots -= 1
+        self._free_slots -= 1
         return self._put(envelope)
 
     async def _send_in_turn(self, envelope: SealedEnvelope) -> bool:
@@ -148,12 +150,12 @@ class LinkSession:
         if not self.is_open:
             raise LinkLostError
         turn: asyncio.Future[None] = self._loop.create_future()
-        self._queued.append(turn)
+        self._turns.append(turn)
         try:
             await turn
         except asyncio.CancelledError:
             if not turn.cancelled():
-                self._free_slot()  # it had been given to us a moment before
+                self._release_slot()  # it had been given to us a moment before
             raise
         return await self._put(envelope)
 
@@ -170,13 +172,13 @@ class LinkSession:
             future.set_exception(LinkLostError())
         return future
 
-    def _free_slot(self) -> None:
-        while self._queued:
-            turn = self._queued.popleft()
+    def _release_slot(self) -> None:
+        while self._turns:
+            turn = self._turns.popleft()
             if not turn.done():
                 turn.set_result(None)
                 return
-        self._slots += 1
+        self._free_slots += 1
 
     async def wait_closed(self) -> None:
         await self._done.wait()
@@ -395,7 +397,7 @@ class LinkSession:
         if not waiting:
             del self._waiting[envelope_id]
             self._machine.forget(envelope_id)
-        self._free_slot()
+        self._release_slot()
         self._note_load()
 
     def _set_timer(self, when: float | None) -> None:
