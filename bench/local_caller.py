@@ -8,12 +8,11 @@ import os
 import socket
 from base64 import b64encode
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 
-Json = dict[str, Any]
+from devtools.programs import WITHIN_S, Json
 
-WITHIN_S = 60.0
 TEXT, PING, PONG = 1, 9, 10
 """Opcodes of RFC 6455 §5.2."""
 
@@ -66,13 +65,12 @@ class LocalCaller:
             if size == 126:
                 size = int.from_bytes(self._take(self._hearing, self._events, 2), "big")
             content = self._take(self._hearing, self._events, size)
-            match first & 0x0F:
-                case opcode if opcode == TEXT:
-                    return dict(json.loads(content))
-                case opcode if opcode == PING:
-                    self._hearing.sendall(bytes((0x80 | PONG, 0x80 | len(content), 0, 0, 0, 0)) + content)
-                case _:
-                    raise ConnectionError(f"an event frame of kind {first:#x}")
+            opcode = first & 0x0F
+            if opcode == TEXT:
+                return dict(json.loads(content))
+            if opcode != PING:
+                raise ConnectionError(f"an event frame of kind {first:#x}")
+            self._hearing.sendall(bytes((0x80 | PONG, 0x80 | len(content), 0, 0, 0, 0)) + content)
 
     def _connect(self) -> socket.socket:
         host, _, port = self._host.rpartition(":")

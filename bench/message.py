@@ -1,8 +1,8 @@
-"""How long a message takes between two real nodes on loopback, from the call that sends it to its delivered receipt.
+"""How long a message takes between two real nodes on loopback, from the call that sends it until it counts as delivered.
 
 By a live direct path; without a path, connect included, directly and by the relay; and stored for someone known to be
-away. Where issue 3 names a goal it stands as the rival: a ratio below one keeps it. Three syncs are in a direct message:
-the sender's, the recipient's before it acknowledges, and that of the receipt.
+away. Where there is a goal it stands as the rival: a ratio below one keeps it. Three syncs are in a direct message: the sender's,
+the recipient's before it acknowledges, and the sender's again of that.
 """
 
 import asyncio

@@ -183,14 +183,7 @@ def main(arguments: list[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         root, out = Path(folder) / "tree", Path(folder) / "results"
         copy_tree(ROOT, root)
-        mutants = [] if options.sample is not None else guard_mutants(root, GUARDS)
-        Random(seed).shuffle(mutants)  # where time ends a run, what was tried is a fair part of the whole
-        if not options.guards:
-            mutants += sample_mutants(root, 300 if options.sample is None else options.sample, seed, GUARDS)
-        mutants = [mutant for mutant in mutants if options.only in mutant.path]
-        if options.again:
-            lived = {_told(found) for found in read_results(options.again) if found["verdict"] != "killed"}
-            mutants = [mutant for mutant in mutants if _told(asdict(mutant)) in lived]
+        mutants = _asked_for(root, options, seed)
         tried = [] if options.again or options.out is None else read_results(options.out)
         left = untried(mutants, tried)
         print(f"{len(left)} mutants, seed {seed}", flush=True)
@@ -205,6 +198,18 @@ def main(arguments: list[str]) -> int:
     print(report(mutants, results))
     print(f"{time.monotonic() - begun:.0f} seconds")
     return code or _verdict(results)
+
+
+def _asked_for(root: Path, options: argparse.Namespace, seed: int) -> list[Mutant]:
+    mutants = [] if options.sample is not None else guard_mutants(root, GUARDS)
+    Random(seed).shuffle(mutants)  # where time ends a run, what was tried is a fair part of the whole
+    if not options.guards:
+        mutants += sample_mutants(root, 300 if options.sample is None else options.sample, seed, GUARDS)
+    mutants = [mutant for mutant in mutants if options.only in mutant.path]
+    if options.again:
+        lived = {_told(found) for found in read_results(options.again) if found["verdict"] != "killed"}
+        mutants = [mutant for mutant in mutants if _told(asdict(mutant)) in lived]
+    return mutants
 
 
 def _told(found: dict[str, Any]) -> tuple[str, str, str]:
