@@ -67,10 +67,12 @@ async def test_work_that_is_not_brief_goes_to_the_thread_for_a_while(
 
         return work
 
-    for _ in range(40):
-        assert await node.run_brief(taking(0.5 * database.BRIEF_S))
-    assert await node.run_brief(taking(2 * database.BRIEF_S)), "one slow commit is no slow disk"
-    assert await node.run_brief(taking(60 * database.BRIEF_S))
+    for _ in range(3):
+        assert await node.run_brief(taking(60 * database.BRIEF_S)), "one slow commit is no slow disk"
+        for _ in range(11):
+            assert await node.run_brief(taking(0.9 * database.BRIEF_S))
+    for _ in range(2):
+        assert await node.run_brief(taking(1.1 * database.BRIEF_S))
     assert not await node.run_brief(here)
     now += 0.9 * database.SLOW_FOR_S
     assert not await node.run_brief(here)

@@ -11,45 +11,48 @@ import trio
 
 
 class PromptLock:
-    """A `trio.Lock` whose `async with` and `acquire` return at once while it is free."""
+    """A `trio.Lock` whose `async with` and `acquire` return at once while it is free. First come, first served."""
 
     def __init__(self) -> None:
-        self._lock = trio.Lock()
+        self._taken = False
+        self._waiting = trio.lowlevel.ParkingLot()
 
     async def acquire(self) -> None:
-        try:
-            self._lock.acquire_nowait()
-        except trio.WouldBlock:
-            await self._lock.acquire()
+        if self._taken:
+            await self._waiting.park()  # woken, it is ours: `release` has not freed it in between
+        self._taken = True
 
     def release(self) -> None:
-        self._lock.release()
+        if self._waiting:
+            self._waiting.unpark()
+        else:
+            self._taken = False
 
     async def __aenter__(self) -> None:
         await self.acquire()
 
     async def __aexit__(self, *_: object) -> None:
-        self._lock.release()
+        self.release()
 
 
 class PromptSemaphore:
     """The same for a `trio.Semaphore`."""
 
     def __init__(self, initial_value: int) -> None:
-        self._semaphore = trio.Semaphore(initial_value)
-
-    @property
-    def value(self) -> int:
-        return self._semaphore.value
+        self.value = initial_value
+        self._waiting = trio.lowlevel.ParkingLot()
 
     async def acquire(self) -> None:
-        try:
-            self._semaphore.acquire_nowait()
-        except trio.WouldBlock:
-            await self._semaphore.acquire()
+        if self.value:
+            self.value -= 1
+        else:
+            await self._waiting.park()
 
     def release(self) -> None:
-        self._semaphore.release()
+        if self._waiting:
+            self._waiting.unpark()
+        else:
+            self.value += 1
 
 
 class PromptTrio(ModuleType):

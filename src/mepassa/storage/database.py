@@ -17,9 +17,9 @@ T = TypeVar("T")
 OnEvents = Callable[[Sequence[Logged]], None]
 
 BRIEF_S = 0.005
-"""When brief work takes longer on average, because of the disk or of what somebody sends us, the loop stands still."""
+"""Brief work that takes longer, because of the disk or of what somebody sends us, has made the loop stand still."""
 SLOW_FOR_S = 10.0
-"""For so long everything is then left to the thread."""
+"""After two such within some ten, for so long everything is left to the thread."""
 CHECKPOINT_EVERY = 50
 """Commits between two checkpoints of the log, a megabyte or two. They belong to the thread: SQLite's own would come in
 the middle of a commit."""
@@ -34,8 +34,8 @@ class SqlDb:
 
     def __init__(self, thread: "_Thread", connection: Connection) -> None:
         self._thread, self._connection = thread, connection
-        self._brief_s = 0.0
-        """What brief work takes in the loop: a moving average over some eight transactions."""
+        self._slow = 0.0
+        """Counts what was slow in the loop; what was quick takes a tenth away."""
         self._quick_from = 0.0
         self._commits = 0
         self.on_events: OnEvents = lambda _logged: None
@@ -52,9 +52,9 @@ class SqlDb:
             return self._committed(self._connection.transact(work))
         finally:
             ended = monotonic()
-            self._brief_s += (ended - begun - self._brief_s) / 8
-            if self._brief_s > BRIEF_S:
-                self._quick_from, self._brief_s = ended + SLOW_FOR_S, 0.0
+            self._slow = self._slow + 1 if ended - begun > BRIEF_S else max(0.0, self._slow - 0.1)
+            if self._slow > 1:
+                self._quick_from, self._slow = ended + SLOW_FOR_S, 0.0
 
     def _committed(self, found: tuple[T, Sequence[Logged]]) -> T:
         result, logged = found

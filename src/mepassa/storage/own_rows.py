@@ -165,7 +165,13 @@ class SessionRows(Rows):
         return row[0] if row else None
 
     def put_session(self, peer: Address, record: bytes) -> None:
-        self._do("INSERT OR REPLACE INTO sessions VALUES (?, ?, ?)", peer.account.raw, peer.device, record)
+        # Not OR REPLACE, which would take the row out and its index entry with it: one for every message.
+        self._do(
+            "INSERT INTO sessions VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET record = excluded.record",
+            peer.account.raw,
+            peer.device,
+            record,
+        )
 
     def delete_session(self, peer: Address) -> None:
         self._do("DELETE FROM sessions WHERE account = ? AND device = ?", peer.account.raw, peer.device)

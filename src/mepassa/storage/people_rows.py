@@ -17,6 +17,8 @@ _CONTACT = (
 )
 
 _MARKS = ", ".join("?" for _ in _CONTACT.split(","))
+_RENEWED = ", ".join(f"{name} = excluded.{name}" for name in _CONTACT.split(", ")[1:])
+"""In place: a message changes its contact's number, and a row taken out and put back would change its index, too."""
 
 
 def _to_contact(row: tuple[Any, ...]) -> Contact:
@@ -48,7 +50,7 @@ class ContactRows(Rows):
 
     def put_contact(self, contact: Contact) -> None:
         self._do(
-            f"INSERT OR REPLACE INTO contacts ({_CONTACT}) VALUES ({_MARKS})",
+            f"INSERT INTO contacts ({_CONTACT}) VALUES ({_MARKS}) ON CONFLICT DO UPDATE SET {_RENEWED}",
             contact.account.raw,
             contact.root_key.raw,
             contact.name,

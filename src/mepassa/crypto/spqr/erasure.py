@@ -34,17 +34,28 @@ def _tables() -> tuple[NDArray[np.uint16], Words]:
     Exponents lie in memory most significant byte first, whatever the machine: XOR does not mind, and no result need be
     turned round on its way to the wire.
     """
+    powers = _powers()
     exponents = np.zeros(4 * ORDER + 1, ">u2")
+    exponents[:ORDER] = exponents[ORDER : 2 * ORDER] = powers
     logarithms = np.zeros(ORDER + 1, np.int64)
-    value = 1
-    for exponent in range(ORDER):
-        exponents[exponent] = exponents[exponent + ORDER] = value
-        logarithms[value] = exponent
-        value <<= 1
-        if value >> 16:
-            value ^= POLYNOMIAL
+    logarithms[powers] = np.arange(ORDER)
     logarithms[0] = _LOG_OF_ZERO
     return exponents.view(np.uint16), logarithms
+
+
+def _powers() -> Words:
+    """x^0 to x^65534. The polynomial says x^16 = x^12 + x^3 + x + 1, and squaring it s = 1, 2, 4… times over that
+    x^(i+16s) = x^(i+12s) + x^(i+3s) + x^(i+s) + x^i: the more is known, the more comes in one go."""
+    powers = np.zeros(ORDER, np.int64)
+    powers[:16] = 1 << np.arange(16)
+    known, s = 16, 1
+    while known < ORDER:
+        if 32 * s <= known:
+            s *= 2
+        i = np.arange(known, min(known + 4 * s, ORDER)) - 16 * s
+        powers[i + 16 * s] = powers[i + 12 * s] ^ powers[i + 3 * s] ^ powers[i + s] ^ powers[i]
+        known += 4 * s
+    return powers
 
 
 def multiply(a: int, b: int) -> int:
