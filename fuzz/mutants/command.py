@@ -30,7 +30,7 @@ TESTS = {
     "identity": ("tests/identity", "tests/crypto"),
     "model": ("tests/model", "tests/identity", "tests/wire", "tests/protocol", "tests/server/relay"),
     "wire": ("tests/wire", "tests/server", "tests/transports/test_link_machine.py", "tests/transports/test_work.py"),
-    "protocol": ("tests/protocol", "tests/storage"),
+    "protocol": ("tests/protocol", "tests/storage", "tests/crypto/test_saved_sessions.py"),
     "client": ("tests/client",),
     "server": ("tests/server",),
     "p2p": ("tests/p2p/test_presence_rules.py",),

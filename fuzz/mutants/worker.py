@@ -110,6 +110,8 @@ class Loop(Settings):
         self._src = str(plan.root / "src") + os.sep
         self._items: dict[str, pytest.Item] = {}
         self._reached: Reached = {}
+        self._fresh: set[str] = set()
+        """What the map did not know: in a run on what lived, the tests that were written for it."""
         self._functions: dict[str, list[FunctionType]] = defaultdict(list)
 
     @pytest.hookimpl(tryfirst=True)
@@ -144,6 +146,7 @@ class Loop(Settings):
         """Whole code, for the tests that the map does not know yet."""
         known: Reached = json.loads(self._plan.map.read_text()) if self._plan.map.exists() else {}
         fresh = [item for test, item in self._items.items() if test not in known]
+        self._fresh = {item.nodeid for item in fresh}
         known.update(self._measure(fresh))
         self._plan.map.write_text(json.dumps(known))
         return {test: found for test, found in known.items() if test in self._items}
@@ -209,10 +212,11 @@ class Loop(Settings):
         ]
         chosen: list[str] = []
         spent = 0.0
-        # First what names a constant in its own id, then what names it at all; else only speed counts.
+        # First what is new; then what names a constant in its own id, then what names it at all; else only speed counts.
         names_it = [mutant.scope or mutant.name not in test for _, _, test in found]
         ranked = sorted(
-            (bool(far), other and not mutant.scope, s, t) for far, (other, s, t) in zip(names_it, found, strict=True)
+            (t not in self._fresh, bool(far), other and not mutant.scope, s, t)
+            for far, (other, s, t) in zip(names_it, found, strict=True)
         )
         for *_, seconds, test in ranked:
             spent += seconds

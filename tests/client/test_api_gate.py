@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from yarl import URL
 
-from mepassa.client.api.gate import CODE_LIFE_S, Gate
+from mepassa.client.api.gate import CODE_LIFE_S, MAX_CODES, Gate
 from mepassa.client.api.openapi import openapi
 from mepassa.client.api.pages import add_pages
 from mepassa.client.api.router import MAX_BODY_BYTES, add_routes, endpoints_of, get, post
@@ -123,6 +123,14 @@ async def test_a_one_time_code_becomes_a_cookie_once_and_only_for_a_minute() -> 
         clock.advance(CODE_LIFE_S + 1)
         async with http.get(f"{url}/open?code={late}") as answer:
             assert answer.status == 403
+
+
+def test_a_code_is_good_for_a_whole_minute_and_the_newest_eight_are() -> None:
+    clock = ManualClock()
+    gate = Gate(TOKEN, clock, SeededRng(1), None)
+    codes = [gate.new_code() for _ in range(MAX_CODES + 1)]
+    clock.advance(CODE_LIFE_S)
+    assert [gate.redeem(code) for code in codes] == [False] + [True] * MAX_CODES
 
 
 async def test_a_cookie_that_was_seen_at_one_start_opens_nothing_at_the_next() -> None:

@@ -6,10 +6,10 @@ import msgspec
 import pytest
 
 from mepassa.model.content import Content, Receipt, ReceiptEntry, ReceiptKind, UnknownBody
-from mepassa.model.errors import ConflictError, InvalidInputError, NotFoundError, TextTooLongError
+from mepassa.model.errors import ConflictError, InvalidInputError, NotFoundError, TextTooLongError, TooLargeError
 from mepassa.model.ids import MessageId, Timestamp
 from mepassa.model.prekeys import OneTimePrekey
-from mepassa.model.route import RouteKind
+from mepassa.model.route import FoundBy, RouteKind
 from mepassa.model.status import MessageStatus
 from mepassa.ports.mailbox import FetchedAccount
 from mepassa.ports.stores import EventKind, MessageKind, OutboxKind, Tx
@@ -107,6 +107,18 @@ def test_the_longest_text_fits_one_envelope(pair: Pair) -> None:
     ana.write(beto, "x" * 16_384)
     settle(ana, beto)
     assert beto.texts(ana) == ["x" * 16_384]
+
+
+@pytest.mark.parametrize("size", [0, 15, 17])
+def test_a_client_id_has_sixteen_bytes(pair: Pair, size: int) -> None:
+    ana, beto = pair
+    with pytest.raises(InvalidInputError):
+        ana.db.run_now(
+            lambda tx: delivery.compose_text(
+                tx, beto.account, "x", client_id=bytes(size), reply_to=None, now_ms=ana.now, rng=ana.rng
+            )
+        )
+    assert ana.screen(beto) == []
 
 
 def test_a_reply_names_a_message_of_this_chat(pair: Pair, caio: Phone) -> None:
@@ -264,6 +276,79 @@ def test_sending_again_is_a_new_envelope_with_the_same_message_id(pair: Pair) ->
     assert beto.texts(ana) == ["de novo"]
     settle(ana, beto)
     assert ana.message(sent.id).status is MessageStatus.DELIVERED
+
+
+def test_sending_again_is_told_kept_and_refused_where_the_first_time_would_be(pair: Pair) -> None:
+    ana, beto = pair
+    sent = ana.write(beto, "de novo")
+    ana.post(beto)
+    ana.clock.advance(days=14)
+    ana.db.run_now(lambda tx: delivery.expire_due(tx, ana.now))
+    since = ana.db.run_now(lambda tx: tx.event_span())[1]
+    ana.db.run_now(lambda tx: delivery.send_again(tx, sent.id, ana.now, ana.rng))
+    assert ana.message(sent.id).status is MessageStatus.QUEUED
+    (event,) = ana.db.run_now(lambda tx: tx.events_after(since))
+    assert (event.kind, event.message_id) == (EventKind.STATUS, sent.id)
+    ana.clock.advance(days=14)
+    ana.db.run_now(lambda tx: delivery.expire_due(tx, ana.now))
+    ana.block(beto)
+    with pytest.raises(ConflictError):
+        ana.db.run_now(lambda tx: delivery.send_again(tx, sent.id, ana.now, ana.rng))
+    assert ana.message(sent.id).status is MessageStatus.FAILED
+
+
+def test_a_receipt_that_is_faster_than_the_acknowledgement_leaves_the_route_to_it(pair: Pair) -> None:
+    ana, beto = pair
+    sent = ana.write(beto, "depressa")
+    (row,) = ana.ready(beto)
+    assert row.envelope is not None
+    found_here = msgspec.structs.replace(DIRECT, found_by=FoundBy.LAN)
+    beto.take(row.envelope, DIRECT)
+    beto.clock.advance(60)
+    for envelope in beto.post(ana):
+        ana.take(envelope, DIRECT)
+    assert (ana.message(sent.id).status, ana.message(sent.id).route) == (MessageStatus.DELIVERED, DIRECT)
+    ana.taken(row, StatusEvent.SENT_ON_PATH, found_here)
+    assert ana.message(sent.id).route == found_here, "how the path was found only its own side knows"
+
+
+def test_a_session_is_begun_for_what_is_due_and_lacks_one_and_for_nothing_else(pair: Pair, caio: Phone) -> None:
+    ana, beto = pair
+    ana.write(beto, "oi")
+    for envelope in ana.post(beto):
+        beto.take(envelope)
+    (receipt,) = beto.outbox()
+    assert receipt.next_try_ms > beto.now
+    before = beto.db.run_now(lambda tx: tx.session(ana.address))
+
+    def start(tx: Tx) -> None:
+        for account in (ana.account, caio.account):  # caio is nobody here
+            delivery.start_sessions(tx, account, fetched, beto.now, beto.rng)
+
+    fetched = ana.fetched()
+    beto.db.run_now(start)
+    assert beto.db.run_now(lambda tx: tx.session(ana.address)) == before
+    assert beto.outbox() == (receipt,), "a receipt that waits is not sealed before its time"
+    caio.add(beto.invite(), beto)
+    caio.write(beto, "oi")
+    caio.db.run_now(lambda tx: delivery.start_sessions(tx, beto.account, beto.fetched(), caio.now, caio.rng))
+    assert [row.envelope is not None for row in caio.outbox()] == [True]
+
+
+def test_a_request_that_its_home_would_not_take_is_refused_before_it_is_kept(
+    ana: Phone, beto: Phone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ana.add(beto.invite(), beto)
+    ana.write(beto, "oi")
+    (envelope,) = ana.post(beto)
+    monkeypatch.setattr(outbound, "MAX_REQUEST_ENVELOPE_BYTES", len(envelope.raw))
+    ana.write(beto, "oi")
+    (again,) = ana.post(beto)
+    assert len(again.raw) == len(envelope.raw)
+    monkeypatch.setattr(outbound, "MAX_REQUEST_ENVELOPE_BYTES", len(envelope.raw) - 1)
+    with pytest.raises(TooLargeError):
+        ana.write(beto, "oi")
+    assert len(ana.screen(beto)) == 2
 
 
 def test_send_by_server_marks_what_waits(pair: Pair) -> None:

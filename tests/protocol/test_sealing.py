@@ -297,6 +297,14 @@ def test_a_ratcheted_message_is_never_read_as_plaintext() -> None:
         receive(bruno, ana, envelope)
 
 
+def test_only_the_outer_type_makes_it_plaintext() -> None:
+    ana, bruno = Person("ana"), Person("bruno")
+    sealed = seal_plaintext(bruno.own, bruno.certificate, ana.own.key.public, SignalPayload(b"x"), rng=bruno.rng)
+    unsealed = open_sealed(ana.own, sealed)
+    with pytest.raises(InvalidMessageError):
+        read_plaintext(replace(unsealed, type=MessageType.SIGNAL))
+
+
 def test_what_is_unsealed_says_where_it_came_from_and_nothing_more() -> None:
     ana, bruno = acquainted()
     unsealed = open_sealed(bruno.own, send(ana, bruno, b"x"))

@@ -179,20 +179,18 @@ def drop_rows(tx: Tx, contact: Contact, message_id: MessageId) -> None:
 
 
 def sealed(tx: Tx, contact: Contact, row: OutboxRow, now_ms: Timestamp, rng: Rng) -> OutboxRow:
-    """Step the ratchet and seal; unchanged when there is no session to that device, or only one that may not send.
+    """Step the ratchet and seal what is not sealed yet; unchanged when there is no session to that device, or only one
+    that may not send.
 
     The caller puts the row into the outbox, in this transaction.
     """
     remote = remote_device(contact, row.to.device)
-    if row.envelope is not None or remote is None:
-        return row
-    record = load_session(tx, row.to)
-    if not record.has_current:
+    if remote is None:
         return row
     own = tx.own()
     try:
         stepped, envelope, ratchet_key = seal_content(
-            record,
+            load_session(tx, row.to),
             local_identity(own),
             remote,
             sender_certificate(tx, own, now_ms),

@@ -247,8 +247,7 @@ def read_plaintext(unsealed: Unsealed) -> ResendRequest | SignalPayload:
     content = decode_plaintext_content(unsealed.body)
     if content.signal is not None:
         return SignalPayload(unpad(content.signal))
-    if content.decryption_error is None:
-        raise InvalidMessageError
     error = content.decryption_error
+    assert error is not None  # decoded: exactly one of the two
     envelope_id = None if content.envelope_id is None else EnvelopeId(content.envelope_id)
     return ResendRequest(envelope_id, error.ratchet_key, error.timestamp_ms, error.device)
