@@ -212,10 +212,10 @@ class Loop(Settings):
         ]
         chosen: list[str] = []
         spent = 0.0
-        # First what is new; then what names a constant in its own id, then what names it at all; else only speed counts.
+        # First what names a constant in its own id, then what names it at all; then what is new; else only speed counts.
         names_it = [mutant.scope or mutant.name not in test for _, _, test in found]
         ranked = sorted(
-            (t not in self._fresh, bool(far), other and not mutant.scope, s, t)
+            (bool(far), other and not mutant.scope, t not in self._fresh, s, t)
             for far, (other, s, t) in zip(names_it, found, strict=True)
         )
         for *_, seconds, test in ranked:

@@ -61,21 +61,44 @@ class Directory:
     async def put_prekeys(self, upload: PrekeyUpload) -> None: ...
 
 
+class Woken(Outbox):
+    """The real one, which also says whenever it is told to look at an account."""
+
+    on_wake: Callable[[AccountId], None]
+
+    def wake(self, *accounts: AccountId) -> None:
+        for account in accounts:
+            self.on_wake(account)
+        super().wake(*accounts)
+
+
 def play(
     reader: Phone,
     directory: Directory,
     story: Callable[[Inbox], Awaitable[None]],
     *,
     on_contacts: Callable[[], None] = lambda: None,
+    on_change: Callable[[], None] = lambda: None,
+    on_alive: Callable[[Address], None] = lambda _device: None,
+    on_wake: Callable[[AccountId], None] = lambda _account: None,
 ) -> None:
     """Run a story against a running inbox, in virtual time."""
     world = World(seed=1)
 
     async def main() -> None:
         clock, rng = LoopClock(world.time), SeededRng(1)
-        outbox = Outbox(reader.db, directory, DepositCourier(directory), clock=clock, rng=rng)
+        outbox = Woken(reader.db, directory, DepositCourier(directory), clock=clock, rng=rng)
+        outbox.on_wake = on_wake
         inbox = Inbox(
-            reader.db, directory, outbox, own_home=lambda: directory, clock=clock, rng=rng, on_contacts=on_contacts
+            reader.db,
+            directory,
+            outbox,
+            own_home=lambda: directory,
+            clock=clock,
+            rng=rng,
+            on_change=on_change,
+            on_contacts=on_contacts,
+            on_alive=on_alive,
         )
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(inbox.run())

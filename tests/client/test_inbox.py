@@ -10,9 +10,12 @@ from mepassa.client.device_lists import FETCH_EVERY_S
 from mepassa.client.inbox import ANSWERS_WAITED_FOR, MAX_HELD, Arrival, Inbox
 from mepassa.identity import decode_device_list
 from mepassa.model.errors import UnlistedDeviceError
+from mepassa.model.ids import Address
+from mepassa.testing import START_MS
 from tests.client.directory import Directory, play
 from tests.protocol.device_lists import alarms, become_second_device, next_list
 from tests.protocol.phones import STORED, Phone
+from tests.protocol.test_healing import lose_sessions
 
 
 def test_an_unlisted_device_is_opened_once_its_list_has_come(pair: tuple[Phone, Phone]) -> None:
@@ -146,3 +149,51 @@ def test_a_list_that_is_newer_but_not_the_newest_is_used_at_once(pair: tuple[Pho
 
     play(ana, directory, story, on_contacts=lambda: looked.append(1))
     assert alarms(ana) == ["new_device"]
+
+
+def test_whoever_waits_for_a_list_is_told_when_it_has_come(pair: tuple[Phone, Phone]) -> None:
+    """Nothing of theirs waits here; what is to be sent to the new device does, and whoever shows the contact looks."""
+    ana, beto = pair
+    directory = Directory()
+    newer = next_list(beto)
+    beto.adopt(newer)
+    beto.write(ana, "tenho outra lista")
+    (envelope,) = beto.post(ana)
+    directory.lists[beto.account] = newer
+    told: list[str] = []
+
+    async def story(inbox: Inbox) -> None:
+        assert await inbox.receive(envelope, Arrival(STORED))
+        told.clear()
+        await asyncio.sleep(1)
+        assert sorted(told) == ["change", "contacts", "wake"]
+
+    play(
+        ana,
+        directory,
+        story,
+        on_contacts=lambda: told.append("contacts"),
+        on_change=lambda: told.append("change"),
+        on_wake=lambda _account: told.append("wake"),
+    )
+
+
+def test_what_was_held_tells_as_much_as_what_was_opened_at_once(pair: tuple[Phone, Phone]) -> None:
+    ana, beto = pair
+    directory = Directory()
+    directory.lists[beto.account] = become_second_device(beto)
+    lose_sessions(beto)  # they were device 1's
+    beto.clock.jump_wall(START_MS - beto.now)  # the moment at which the story begins
+    beto.write(ana, "do aparelho novo")
+    (envelope,) = beto.post(ana)
+    alive: list[Address] = []
+
+    async def story(inbox: Inbox) -> None:
+        with pytest.raises(UnlistedDeviceError):
+            await inbox.receive(envelope, Arrival(STORED))
+        assert alive == []
+        await asyncio.sleep(1)
+        assert ana.texts(beto) == ["do aparelho novo"]
+        assert alive == [beto.address]
+
+    play(ana, directory, story, on_alive=alive.append)
