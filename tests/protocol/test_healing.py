@@ -69,6 +69,18 @@ def test_a_lost_session_heals_itself(pair: Pair) -> None:
     assert ana.db.run_now(lambda tx: tx.resets_since(beto.address, Timestamp(0))) == 1, "one reset for all three"
 
 
+def test_what_was_kept_of_an_unopened_envelope_goes_when_its_content_has_come(pair: Pair) -> None:
+    ana, beto = pair
+    lose_sessions(beto)
+    ana.write(beto, "três")
+    (envelope,) = ana.post(beto)
+    beto.take(envelope)
+    assert beto.db.run_now(lambda tx: tx.unopened(envelope.id)) is not None
+    settle(ana, beto)
+    assert beto.texts(ana)[-1] == "três"
+    assert beto.db.run_now(lambda tx: tx.unopened(envelope.id)) is None
+
+
 def test_both_sides_lost_their_sessions(pair: Pair) -> None:
     ana, beto = pair
     lose_sessions(ana)

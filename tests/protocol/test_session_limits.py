@@ -55,6 +55,14 @@ def test_archived_sessions_are_kept_up_to_a_size_and_the_oldest_goes_first() -> 
     assert len(more.archived) == 4
 
 
+def test_archived_sessions_may_fill_their_bound_to_the_last_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = archiving([current() for _ in range(3)])
+    whole = sum(len(one.saved) for one in record.archived)
+    for bound, kept in ((whole, 3), (whole - 1, 2)):
+        monkeypatch.setattr("mepassa.protocol.session_record.MAX_ARCHIVED_BYTES", bound)
+        assert len(archiving([current() for _ in range(3)]).archived) == kept
+
+
 def test_the_newest_archived_session_is_kept_however_large() -> None:
     state = current()
     full = waiting_for(state, MAX_ARCHIVED_BYTES // 36 + 100)
