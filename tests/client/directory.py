@@ -78,7 +78,6 @@ def play(
     story: Callable[[Inbox], Awaitable[None]],
     *,
     on_contacts: Callable[[], None] = lambda: None,
-    on_change: Callable[[], None] = lambda: None,
     on_alive: Callable[[Address], None] = lambda _device: None,
     on_wake: Callable[[AccountId], None] = lambda _account: None,
 ) -> None:
@@ -96,7 +95,6 @@ def play(
             own_home=lambda: directory,
             clock=clock,
             rng=rng,
-            on_change=on_change,
             on_contacts=on_contacts,
             on_alive=on_alive,
         )

@@ -166,14 +166,13 @@ def test_whoever_waits_for_a_list_is_told_when_it_has_come(pair: tuple[Phone, Ph
         assert await inbox.receive(envelope, Arrival(STORED))
         told.clear()
         await asyncio.sleep(1)
-        assert sorted(told) == ["change", "contacts", "wake"]
+        assert sorted(told) == ["contacts", "wake"]
 
     play(
         ana,
         directory,
         story,
         on_contacts=lambda: told.append("contacts"),
-        on_change=lambda: told.append("change"),
         on_wake=lambda _account: told.append("wake"),
     )
 
