@@ -248,6 +248,50 @@ def test_so_is_one_that_the_path_service_has_begun(pair: tuple[Phone, Phone]) ->
     play(ana, home, paths, story)
 
 
+@dataclass
+class Watched:
+    """A courier whose calls are looked at."""
+
+    courier: Courier
+    calls: list["asyncio.Future[None]"] = field(default_factory=list)
+
+    def deliver(self, to: Address, items: tuple[OutboxItem, ...], report: Report) -> "asyncio.Future[None]":
+        self.calls.append(asyncio.ensure_future(self.courier.deliver(to, items, report)))
+        return self.calls[-1]
+
+
+@pytest.mark.parametrize("ends", ["the home takes it", "the device is gone"])
+def test_an_envelope_that_is_handed_in_again_ends_the_wait_of_everybody_who_handed_it_in(
+    pair: tuple[Phone, Phone], ends: str
+) -> None:
+    """ "Send by server" may be pressed more than once while the home is slow."""
+    ana, beto = pair
+    home, rng = SlowHome(), SeededRng(3)
+    post = SignalPost(ana.db, home, ana.clock, rng, SignalBudget(ana.clock))
+    paths = PathService(ana.db, home, post, AddressRules, clock=ana.clock, rng=rng)
+    watched = Watched(paths)
+
+    async def story(outbox: Outbox) -> None:
+        reach = VirtualReach(Internet(), DbLinkIdentity(ana.db, ana.own), paths, 1)
+        paths.attach(reach, Inbox(ana.db, home, outbox, own_home=lambda: None, clock=ana.clock, rng=rng))
+        running = asyncio.create_task(paths.run())
+        sent = ana.write(beto, "não espero mais")
+        outbox.wake(beto.account)
+        for _ in range(3):
+            await asyncio.sleep(1)
+            ana.db.run_now(lambda tx: delivery.send_by_server(tx, sent.id, ana.now, ana.rng))
+            outbox.send_by_server(beto.account, tuple(row.id for row in ana.outbox()))
+        await asyncio.sleep(1)
+        assert [call.done() for call in watched.calls] == [False] * 4
+        if ends == "the device is gone":
+            paths.forget_devices({beto.address})
+        await asyncio.sleep(30)
+        assert all(call.done() for call in watched.calls)
+        running.cancel()
+
+    play(ana, home, watched, story)
+
+
 def test_a_block_that_fails_holds_nothing_back(pair: tuple[Phone, Phone]) -> None:
     ana, beto = pair
     home, disk = SlowHome(), FullDisk(ana.db)

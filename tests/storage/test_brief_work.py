@@ -146,3 +146,28 @@ async def test_the_log_beside_the_database_does_not_grow_for_ever(node: SqlDb, t
         await node.run(here)  # behind the checkpoint
         sizes.append(log.stat().st_size)
     assert sizes[3] < 2 * sizes[0]
+
+
+async def test_after_its_end_everything_is_refused_and_nothing_waits_for_ever(tmp_path: Path, key: SecretBytes) -> None:
+    opened = await open_database(tmp_path / "node.db", key, create=True)
+    for _ in range(database.CHECKPOINT_EVERY - 1):
+        await opened.run_brief(here)
+    before = asyncio.ensure_future(opened.run(here))
+    await asyncio.sleep(0)
+    closing = asyncio.ensure_future(opened.close())
+    assert not await asyncio.wait_for(before, 30)
+    await asyncio.wait_for(closing, 30)
+    for call in (opened.run(here), opened.run_brief(here), opened.page_count(), opened.close()):
+        with pytest.raises(RuntimeError, match="closed"):
+            await asyncio.wait_for(call, 30)
+
+
+async def test_who_listens_and_fails_leaves_nobody_waiting(node: SqlDb) -> None:
+    def fails(_logged: Sequence[Logged]) -> None:
+        raise ValueError("heard wrong")
+
+    node.on_events = fails
+    for run in (node.run, node.run_brief):
+        with pytest.raises(ValueError, match="heard wrong"):
+            await asyncio.wait_for(run(lambda tx: tx.append_event(EventKind.HOME)), 30)
+    assert len(await node.run(lambda tx: tx.events_after(0))) == 2, "committed all the same"

@@ -396,3 +396,21 @@ def test_pings_are_answered_while_the_handler_is_busy() -> None:
         await pending
 
     play(scenario)
+
+
+def test_a_session_whose_task_was_cancelled_is_not_open_and_takes_nothing() -> None:
+    async def scenario(meeting: Meeting) -> None:
+        link, _, stream = await meeting.open()
+        stream.cut()
+        before = asyncio.ensure_future(link.send(envelope(1)))
+        await asyncio.sleep(0)
+        meeting.ana.tasks.pop().cancel()
+        await asyncio.sleep(0)
+        assert not link.is_open
+        await link.wait_closed()
+        for sending in (before, link.send(envelope(2))):
+            async with asyncio.timeout(60):
+                with pytest.raises(LinkLostError):
+                    await sending
+
+    play(scenario)

@@ -46,7 +46,7 @@ class SqlDb:
 
     async def run_brief(self, work: Callable[[Tx], T]) -> T:
         begun = monotonic()
-        if self._thread.busy or begun < self._quick_from:
+        if self._thread.busy or self._thread.ended or begun < self._quick_from:
             return await self.run(work)
         try:
             return self._committed(self._connection.transact(work))
@@ -61,7 +61,7 @@ class SqlDb:
         if logged:
             self.on_events(logged)
         self._commits += 1
-        if self._commits % CHECKPOINT_EVERY == 0:
+        if self._commits % CHECKPOINT_EVERY == 0 and not self._thread.ended:
             self._thread.call(self._connection.checkpoint, _done)
         return result
 
@@ -77,8 +77,10 @@ class SqlDb:
         await self._thread.call(self._connection.overwrite_old_pages, _done)
 
     async def close(self) -> None:
-        await self._thread.call(self._connection.close, _done)
+        """After what was asked for before. From the call on everything raises `RuntimeError`, a second close too."""
+        closing = self._thread.call(self._connection.close, _done)
         self._thread.end()
+        await closing
 
 
 def _done(_nothing: None) -> None:
@@ -92,6 +94,7 @@ class _Thread:
         self._loop = asyncio.get_running_loop()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._unfinished = 0
+        self.ended = False
         threading.Thread(target=self._work, name="mepassa-db", daemon=True).start()
 
     @property
@@ -101,11 +104,17 @@ class _Thread:
 
     def call(self, job: Callable[[], F], tell: Callable[[F], T]) -> "asyncio.Future[T]":
         """`job` in the thread, then `tell` in the loop, whose result is the call's."""
+        if self.ended:
+            raise RuntimeError("the database is closed")
         future: asyncio.Future[T] = self._loop.create_future()
 
         def finish(found: F) -> None:
+            try:
+                result = tell(found)
+            except Exception as error:  # noqa: BLE001 - as what `job` raises
+                fail(error)
+                return
             self._unfinished -= 1
-            result = tell(found)
             if not future.done():
                 future.set_result(result)
 
@@ -127,6 +136,8 @@ class _Thread:
         return future
 
     def end(self) -> None:
+        """After the jobs given so far; there are no others."""
+        self.ended = True
         self._jobs.put(None)
 
     def _work(self) -> None:

@@ -21,14 +21,11 @@ log = logging.getLogger("mepassa.paths")
 
 @dataclass(slots=True)
 class Pending:
-    """One envelope that the machine has been told of. `told` ends the wait of whoever handed it in.
-
-    `earlier`: the same envelope was handed in before ("send by server" does that); both are told.
-    """
+    """One envelope that the machine has been told of. `told` ends the wait of whoever handed it in, of all of them where it
+    was handed in again ("send by server" does that)."""
 
     item: OutboxItem
     report: Report
-    earlier: "Pending | None" = None
     told: asyncio.Event = field(default_factory=asyncio.Event)
     under_way: set[asyncio.Task[None]] = field(default_factory=set)
     """What is bringing it now, by a path or to the home."""
@@ -36,9 +33,11 @@ class Pending:
     async def tell(self, outcome: Outcome) -> None:
         await self.report(self.item, outcome)
         self.told.set()
-        if self.earlier is not None:
-            self.earlier.told.set()
-            self.earlier = None
+
+    def again(self, item: OutboxItem, report: Report) -> "Pending":
+        """The same envelope, handed in once more."""
+        told = asyncio.Event() if self.told.is_set() else self.told
+        return Pending(item, report, told, self.under_way)
 
 
 @dataclass

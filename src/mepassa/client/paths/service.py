@@ -138,9 +138,8 @@ class PathService:
 
     def _queue(self, peer: Peer, item: OutboxItem, report: OutcomeReport) -> Pending:
         known = peer.pending.get(item.envelope.id)
-        pending = peer.pending[item.envelope.id] = Pending(
-            item, report, known, under_way=known.under_way if known is not None else set()
-        )
+        pending = Pending(item, report) if known is None else known.again(item, report)
+        peer.pending[item.envelope.id] = pending
         if known is not None and item.stored_only:
             peer.feed(SendByServer(item.envelope.id))
         else:

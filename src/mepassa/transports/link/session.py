@@ -233,7 +233,10 @@ class LinkSession:
                 writer = self._tasks.create_task(self._write())
                 self._teller = self._tasks.create_task(self._tell())
                 self._pump()
-                await self._over.wait()
+                try:
+                    await self._over.wait()
+                finally:
+                    self._machine.receive_eof()  # cancelled: whoever holds this link must not take it for open
                 await asyncio.wait({writer}, timeout=LAST_WORD_S)
                 for task in (reader, writer, self._retirement):
                     if task is not None:
