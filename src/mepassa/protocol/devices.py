@@ -6,6 +6,7 @@ is never in the database's table of contacts, and no chat is with it.
 """
 
 from dataclasses import replace
+from enum import StrEnum
 
 from mepassa.identity import decode_device_list, supersedes, verify_device_list
 from mepassa.model.content import Content
@@ -31,6 +32,13 @@ _OWN_LIST_WANTED = "own-list-wanted"
 """The newest version of our own list that another device of ours has named."""
 _DISPUTED = "list-disputed-"
 """A setting for each account of which a device has named another list of the version that we have; its id follows."""
+
+
+class _Dispute(StrEnum):
+    NONE = ""
+    OPEN = "open"
+    """The home has not been asked over it."""
+    JUDGED = "judged"
 
 
 def listed_devices(contact: Contact) -> DeviceList | None:
@@ -148,15 +156,15 @@ def note_list_version(tx: Tx, contact: Contact, content: Content, now_ms: Timest
         contact.device_list is not None
         and content.list_version == contact.list_version
         and content.list_hash != contact.device_list.hash
-        and _dispute(tx, contact) is None
+        and _dispute(tx, contact) is _Dispute.NONE
     ):
-        _put_dispute(tx, contact, judged=False)
+        _put_dispute(tx, contact, _Dispute.OPEN)
     return contact
 
 
 def is_disputed(tx: Tx, contact: Contact) -> bool:
     """One of its devices names another list of the version that we have, and the home has not been asked since."""
-    return _dispute(tx, contact) is False
+    return _dispute(tx, contact) is _Dispute.OPEN
 
 
 def learn_answered(tx: Tx, account: AccountId, offered: SignedDeviceList) -> bool:
@@ -173,7 +181,7 @@ def learn_answered(tx: Tx, account: AccountId, offered: SignedDeviceList) -> boo
     except DeviceListForkError:
         is_forked = True
     if is_forked:
-        _put_dispute(tx, contact, judged=True)
+        _put_dispute(tx, contact, _Dispute.JUDGED)
         alarm_fork(tx, contact)
     return (is_forked or contact.device_list == offered) and not wants_list(contact)
 
@@ -196,15 +204,14 @@ def alarm_unlisted(tx: Tx, contact: Contact) -> None:
     raise_alarm_once(tx, Alarm.OWN_UNLISTED_DEVICE if _is_own(tx, contact) else Alarm.UNLISTED_DEVICE, contact)
 
 
-def _dispute(tx: Tx, contact: Contact) -> bool | None:
-    """Of the list that we have: None without a dispute, else whether the home has been asked over it."""
-    version, _, judged = (tx.setting(_DISPUTED + contact.account.hex()) or b"").partition(b" ")
-    return judged == b"judged" if version == str(contact.list_version).encode() else None
+def _dispute(tx: Tx, contact: Contact) -> _Dispute:
+    """Over the list that we have: what was said of an older one is of no account."""
+    version, _, dispute = (tx.setting(_DISPUTED + contact.account.hex()) or b"").decode().partition(" ")
+    return _Dispute(dispute) if version == str(contact.list_version) else _Dispute.NONE
 
 
-def _put_dispute(tx: Tx, contact: Contact, *, judged: bool) -> None:
-    value = f"{contact.list_version} {'judged' if judged else 'open'}"
-    tx.put_setting(_DISPUTED + contact.account.hex(), value.encode())
+def _put_dispute(tx: Tx, contact: Contact, dispute: _Dispute) -> None:
+    tx.put_setting(_DISPUTED + contact.account.hex(), f"{contact.list_version} {dispute}".encode())
 
 
 def _is_own(tx: Tx, contact: Contact) -> bool:

@@ -45,7 +45,7 @@ def acknowledge_to_sender(
     others with it."""
     entries = (ReceiptEntry(message_id, route),)
     content = _content(tx, contact, ReceiptKind.DELIVERED, entries, now_ms, rng)
-    waiting = [row for row in reversed(tx.outbox(contact.account)) if _may_grow(row)]
+    waiting = [row for row in reversed(tx.outbox(contact.account)) if _may_grow(row)]  # all before the newest are full
     for to in recipients(tx, contact):
         joinable = (row for row in waiting if row.to == to.address)
         if only in {None, to.address} and not any(_append(tx, row, entries) for row in joinable):
@@ -53,7 +53,7 @@ def acknowledge_to_sender(
 
 
 def release_held(tx: Tx, contact: Contact, now_ms: Timestamp, rng: Rng) -> None:
-    """The person has accepted: the delivery receipts that a stranger does not get are made up for."""
+    """They are a contact now, by our answer or by theirs: the delivery receipts that had to wait for it are made up for."""
     held = tx.held_receipts(contact.account)
     for entries in _batches(held):
         address(tx, contact, _content(tx, contact, ReceiptKind.DELIVERED, entries, now_ms, rng), now_ms, rng)
