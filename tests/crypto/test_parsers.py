@@ -82,6 +82,61 @@ def test_the_sample_itself_is_read(name: str) -> None:
     parse(sample)
 
 
+def _fields(body: bytes) -> dict[int, bytes]:
+    """By number, each as it is written."""
+    found, position = {}, 0
+    while position < len(body):
+        start = position
+        tag, position = decode_varint(body, position)
+        match tag & 7:
+            case 0:
+                _, position = decode_varint(body, position)
+            case 1:
+                position += 8
+            case _:
+                size, position = decode_varint(body, position)
+                position += size
+        found[tag >> 3] = body[start:position]
+    return found
+
+
+def _value(field: bytes) -> bytes:
+    _, position = decode_varint(field, 0)
+    size, position = decode_varint(field, position)
+    return field[position : position + size]
+
+
+INNER_SERVER, INNER_SENDER = (_value(_fields(whole)[1]) for whole in (ANA.device_certificate, ANA.certificate))
+REQUIRED: dict[str, tuple[Callable[[bytes], object], bytes, set[int]]] = {
+    "a message": (lambda body: decode_signal_message(SIGNAL[:1] + body + SIGNAL[-8:]), SIGNAL[1:-8], {1, 2, 4}),
+    "a PreKey message": (
+        lambda body: decode_prekey_signal_message(PREKEY[:1] + body), PREKEY[1:], {2, 3, 4, 6, 7, 8},
+    ),
+    "a server certificate": (decode_server_certificate, ANA.device_certificate, {1, 2}),
+    "what it signs": (
+        lambda inner: decode_server_certificate(encode_bytes(1, inner) + encode_bytes(2, bytes(64))), INNER_SERVER,
+        {1, 2},
+    ),
+    "a sender certificate": (decode_sender_certificate, ANA.certificate, {1, 2}),
+    "what that signs": (
+        lambda inner: decode_sender_certificate(encode_bytes(1, inner) + encode_bytes(2, bytes(64))), INNER_SENDER,
+        {2, 3, 4, 5},
+    ),
+    "a sealed content": (decode_content, CONTENT, {1, 2, 3}),
+    "a resend request": (decode_decryption_error_message, ERROR, {2}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_message_that_lacks_a_field_which_it_must_have_is_an_invalid_message(name: str) -> None:
+    parse, body, required = REQUIRED[name]
+    fields = _fields(body)
+    parse(b"".join(fields.values()))
+    for number in required:
+        with pytest.raises(InvalidMessageError):
+            parse(b"".join(field for other, field in fields.items() if other != number))
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_fields_or_an_invalid_message(raw: bytes) -> None:
     schema = Schema({1: Kind.BYTES, 2: Kind.UINT32, 3: Kind.FIXED64, 4: Kind.UINT64})

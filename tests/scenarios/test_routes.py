@@ -1,6 +1,7 @@
 """Three routes, whole peers, virtual time (docs/protocol/routing.md): what a person sees of them."""
 
 import asyncio
+import gc
 from pathlib import Path
 
 import pytest
@@ -343,6 +344,29 @@ def test_what_has_not_left_when_somebody_is_blocked_does_not_leave(two_friends: 
         await ana.ask(write_and_block)
         await asyncio.sleep(600)
         assert beto.inbox(ana) == ["oi"]
+
+    house.run(scenario)
+
+
+def test_a_device_that_is_forgotten_while_a_message_to_it_begins_leaves_nothing_behind(
+    two_friends: Path, tmp_path: Path
+) -> None:
+    """Neither a task that waits nor a coroutine that nobody awaits, which would be a warning and so an error here."""
+    house = copied(two_friends, tmp_path / "house", seed=33)
+
+    async def scenario() -> None:
+        ana, beto = await connected(house, Internet(), "ana", "beto")
+        await ana.send(beto, "oi")
+        await delivered(house, ana, beto)
+
+        async def write_and_forget(messenger: Messenger) -> None:
+            assert ana.paths is not None
+            await messenger.send_text(beto.account, bytes(16), "até logo")
+            ana.paths.forget_devices({address(beto)})
+
+        await ana.ask(write_and_forget)
+        await house.until(lambda: beto.inbox(ana) == ["oi", "até logo"], within_s=600)
+        gc.collect()
 
     house.run(scenario)
 

@@ -46,8 +46,10 @@ class GuestTicks:
             hand()
             return
         self._state.runner.guest_tick_scheduled = True  # spares trio the wake-up through a socket of its own
-        hand()
-        self._ready()
+        try:
+            hand()
+        finally:
+            self._ready()
 
     def _tick(self) -> None:
         """Whatever trio can do now, at most `STEPS` runs of it, then either the next in turn or a wait."""

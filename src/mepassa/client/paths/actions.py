@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from mepassa.client.courier import Homes, Refused, Sent, Stored, deposit_one
-from mepassa.client.paths.live import LivePaths
+from mepassa.client.paths.live import LivePath, LivePaths
 from mepassa.client.paths.meeting import Agent, Allowed, Meeting
-from mepassa.client.paths.peer import Peer
+from mepassa.client.paths.peer import Peer, Pending
 from mepassa.client.paths.reach import Reach
 from mepassa.client.paths.signals import SignalPost
 from mepassa.model.errors import (
@@ -88,8 +88,7 @@ class PathActions:
     def carry_out(self, peer: Peer, action: Action) -> None:
         match action:
             case Send():
-                bringing = self._send(peer, action, self._put_on_path(peer, action))
-                peer.bring(action.envelope, self.spawn(bringing))
+                self._send(peer, action)
             case Deposit():
                 peer.bring(action.envelope, self.spawn(self._deposit(peer, action)))
             case Dial():
@@ -121,22 +120,29 @@ class PathActions:
 
     # --- envelopes ---------------------------------------------------------------------------------------------------
 
-    def _put_on_path(self, peer: Peer, action: Send) -> Awaitable[bool] | None:
-        """The envelope leaves now; what is awaited is its acknowledgement. None when the path or the envelope has gone."""
+    def _send(self, peer: Peer, action: Send) -> None:
+        """The envelope leaves now, where its link has room; its acknowledgement is a task's."""
         path, pending = self.live.get(action.path), peer.pending.get(action.envelope)
-        return None if path is None or pending is None else path.link.send(pending.item.envelope)
-
-    async def _send(self, peer: Peer, action: Send, acknowledged: Awaitable[bool] | None) -> None:
-        path, pending = self.live.get(action.path), peer.pending.get(action.envelope)
-        try:
-            if path is None or pending is None or acknowledged is None:
-                raise LinkLostError
-            route = path.route
-            opened = await acknowledged
-        except LinkLostError:
-            peer.feed(SendFailed(action.envelope, action.path))
+        if path is None or pending is None:
+            self.spawn(self._not_sent(peer, action))
             return
-        await pending.tell(Sent(route, opened))
+        sending = asyncio.ensure_future(path.link.send(pending.item.envelope))
+        bringing = self.spawn(self._sent(peer, action, path, pending, sending))
+        bringing.add_done_callback(lambda _: sending.cancel())  # also when that was called back before it began
+        peer.bring(action.envelope, bringing)
+
+    async def _not_sent(self, peer: Peer, action: Send) -> None:
+        peer.feed(SendFailed(action.envelope, action.path))
+
+    async def _sent(
+        self, peer: Peer, action: Send, path: LivePath, pending: Pending, sending: "asyncio.Future[bool]"
+    ) -> None:
+        try:
+            opened = await sending
+        except LinkLostError:
+            await self._not_sent(peer, action)
+            return
+        await pending.tell(Sent(path.route, opened))
         peer.pending.pop(action.envelope, None)
         peer.feed(SendAcknowledged(action.envelope, action.path))
 

@@ -6,7 +6,7 @@ Nothing here chooses a route; `actions` does what the machines say.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 
 from mepassa.client.courier import Homes, OutboxItem
 from mepassa.client.courier import Report as OutcomeReport
@@ -314,7 +314,10 @@ class PathService:
     def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
         if self._tasks is None:
             raise RuntimeError("the path service is not running")
-        return self._tasks.create_task(_awaited(work))
+        task = self._tasks.create_task(_awaited(work))
+        if isinstance(work, Coroutine):
+            task.add_done_callback(lambda _: work.close())  # where it was called back before it began
+        return task
 
     def _learn_nat(self, kind: NatKind) -> None:
         if kind is not self._nat_kind:
