@@ -122,6 +122,7 @@ REQUIRED: dict[str, tuple[Callable[[bytes], object], bytes, set[int]]] = {
         lambda inner: decode_sender_certificate(encode_bytes(1, inner) + encode_bytes(2, bytes(64))), INNER_SENDER,
         {2, 3, 4, 5},
     ),
+    "a sealed envelope": (lambda body: open_sealed(BRUNO.own.key, SEALED[:1] + body), SEALED[1:], {1, 2, 3}),
     "a sealed content": (decode_content, CONTENT, {1, 2, 3}),
     "a resend request": (decode_decryption_error_message, ERROR, {2}),
 }  # fmt: skip

@@ -19,6 +19,8 @@ from mepassa.crypto.certificates import (
 )
 from mepassa.crypto.keys import EcKeyPair
 from mepassa.crypto.messages import (
+    ENVELOPE_ID_FIELD,
+    SIGNAL_FIELD,
     DecryptionErrorMessage,
     MessageType,
     PlaintextContent,
@@ -28,8 +30,8 @@ from mepassa.crypto.messages import (
 )
 from mepassa.crypto.primitives import hkdf, hmac_sha256, kdf_ck
 from mepassa.crypto.protobuf import encode_bytes
-from mepassa.crypto.safety_number import combine, fingerprint
-from mepassa.crypto.sealed_sender import encode_content, open_sealed, seal
+from mepassa.crypto.safety_number import ITERATIONS, combine, fingerprint
+from mepassa.crypto.sealed_sender import ContentHint, encode_content, open_sealed, seal
 from mepassa.crypto.spqr import incremental_mlkem as mlkem
 from mepassa.crypto.spqr.authenticator import Authenticator, epoch_secret
 from mepassa.crypto.spqr.chain import Chain
@@ -165,6 +167,17 @@ def test_hmac_follows_rfc_4231_case_2() -> None:
 @example(bytes(range(65)), b"")
 def test_hmac_is_that_of_the_standard_library(key: bytes, data: bytes) -> None:
     assert hmac_sha256(key, data) == hmac.digest(key, data, "sha256")
+
+
+def test_numbers_on_the_wire() -> None:
+    """The official library's, and two of our own that it skips; written out, since both our sides would change together."""
+    kinds = (MessageType.SIGNAL, MessageType.PREKEY, MessageType.SENDER_KEY, MessageType.PLAINTEXT)
+    assert [int(kind) for kind in kinds] == [2, 3, 7, 8]
+    sealed = [encode_content(kind, b"certificate", b"message", hint=0)[:2] for kind in kinds]
+    assert sealed == [b"\x08\x02", b"\x08\x01", b"\x08\x07", b"\x08\x08"]  # _TYPE_ON_THE_WIRE
+    assert list(map(int, (ContentHint.DEFAULT, ContentHint.RESENDABLE, ContentHint.IMPLICIT))) == [0, 1, 2]
+    assert (SIGNAL_FIELD, ENVELOPE_ID_FIELD) == (2020, 2021)
+    assert ITERATIONS == 5200
 
 
 @given(st.binary(min_size=32, max_size=32))

@@ -17,7 +17,7 @@ from mepassa.crypto.records import Reader, Writer
 from mepassa.crypto.spqr import braid
 from mepassa.crypto.spqr import chain as chain_module
 from mepassa.crypto.spqr import incremental_mlkem as mlkem
-from mepassa.crypto.spqr.chain import KEPT_KEYS, MAX_JUMP, Chain
+from mepassa.crypto.spqr.chain import KEPT_KEYS, MAX_JUMP, Chain, KeyEpoch
 from mepassa.crypto.spqr.erasure import Decoder, Encoder, multiply
 from mepassa.crypto.spqr.message import (
     Chunk,
@@ -253,6 +253,23 @@ def test_a_jump_that_the_budget_does_not_allow_is_not_even_begun(monkeypatch: py
     with pytest.raises(WorkBudgetError):
         chains()[1].receive_key(0, 11, WorkBudget(10))
     assert not begun
+
+
+def test_a_chain_ends_with_the_last_index_that_four_bytes_hold() -> None:
+    def last_but(left: int) -> Chain:
+        (begun,) = Chain.start(AUTH_KEY, a2b=True).epochs
+        at = KeyEpoch(begun.send_seed, 2**32 - 1 - left, begun.receive_seed, 2**32 - 1, begun.stored)
+        return Chain(bytes(32), True, 0, 0, (at,))
+
+    for left in (2**31, 1):
+        chain, index, _ = last_but(left).next_send_key(0)
+        assert index == 2**32 - left
+        out = Writer()
+        chain.write(out)
+        (kept,) = Chain.read(Reader(out.finish())).epochs
+        assert (kept.send_counter, kept.receive_counter) == (index, 2**32 - 1)
+    with pytest.raises(SpqrError):
+        last_but(0).next_send_key(0)
 
 
 @pytest.mark.parametrize(
