@@ -19,10 +19,12 @@ from mepassa.client.upkeep import Upkeep
 from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.errors import BusyError, DiskFullError, HomeUnreachableError
 from mepassa.model.ids import AccountId, Address
+from mepassa.model.route import AddressClass, FoundBy, RouteKind, RouteTransport
 from mepassa.model.status import MessageStatus
 from mepassa.ports.db import BriefDb
 from mepassa.ports.mailbox import DepositOutcome, FetchedAccount, HomeAddress, RecipientHome, SignalOutcome
 from mepassa.ports.stores import Tx
+from mepassa.ports.transport import LinkFacts
 from mepassa.protocol import delivery
 from mepassa.routing import AddressRules
 from mepassa.storage import InlineDb
@@ -290,6 +292,60 @@ def test_an_envelope_that_is_handed_in_again_ends_the_wait_of_everybody_who_hand
         running.cancel()
 
     play(ana, home, watched, story)
+
+
+@dataclass
+class LateLink:
+    """A direct path on which everything is acknowledged after a while."""
+
+    peer: Address
+    own: Address
+    after_s: float
+    srtt_s: float | None = 0.01
+
+    @property
+    def facts(self) -> LinkFacts:
+        return LinkFacts(RouteKind.DIRECT, RouteTransport.LIBP2P, AddressClass.LAN, FoundBy.SIGNAL)
+
+    async def send(self, _envelope: SealedEnvelope) -> bool:
+        await asyncio.sleep(self.after_s)
+        return True
+
+    async def wait_closed(self) -> None:
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        pass
+
+
+def test_an_acknowledgement_that_comes_late_ends_the_wait_of_a_later_call(pair: tuple[Phone, Phone]) -> None:
+    """Between the two the row was put off, and offered again."""
+    ana, beto = pair
+    home, rng, world = MoodyHome(answers=[HomeUnreachableError()] * 100), SeededRng(3), World(seed=1)
+
+    async def main() -> None:
+        clock = LoopClock(world.time, start_ms=ana.now)
+        post = SignalPost(ana.db, home, clock, rng, SignalBudget(clock))
+        paths = PathService(ana.db, home, post, AddressRules, clock=clock, rng=rng)
+        watched = Watched(paths)
+        outbox = Outbox(ana.db, home, watched, clock=clock, rng=rng)
+        reach = VirtualReach(Internet(), DbLinkIdentity(ana.db, ana.own), paths, 1)
+        paths.attach(reach, Inbox(ana.db, home, outbox, own_home=lambda: None, clock=clock, rng=rng))
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(service.run()) for service in (paths, outbox)]
+            await asyncio.sleep(0)
+            await paths.link_opened(LateLink(beto.address, ana.address, after_s=60))
+            sent = ana.write(beto, "chega tarde")
+            outbox.wake(beto.account)
+            await asyncio.sleep(59)
+            assert len(watched.calls) > 1
+            await asyncio.sleep(3)
+            assert ana.message(sent.id).status is MessageStatus.DELIVERED
+            assert all(call.done() for call in watched.calls)
+            for service in running:
+                service.cancel()
+
+    world.run(main())
 
 
 def test_a_block_that_fails_holds_nothing_back(pair: tuple[Phone, Phone]) -> None:

@@ -143,7 +143,7 @@ class PathActions:
             await self._not_sent(peer, action)
             return
         await pending.tell(Sent(path.route, opened))
-        peer.pending.pop(action.envelope, None)
+        peer.brought(action.envelope)
         peer.feed(SendAcknowledged(action.envelope, action.path))
 
     async def _deposit(self, peer: Peer, action: Deposit) -> None:
@@ -155,7 +155,7 @@ class PathActions:
             case Stored():
                 # A copy may still be on its way by a path; the receipt names the one that came first.
                 await pending.tell(outcome)
-                peer.pending.pop(action.envelope, None)
+                peer.brought(action.envelope)
                 peer.feed(DepositAnswered(action.envelope, DepositResult.STORED))
             case Refused(error=error, retry_after_s=retry_after_s):
                 peer.feed(DepositAnswered(action.envelope, deposit_result(error), retry_after_s))

@@ -71,6 +71,11 @@ class Peer:
             pending.under_way.add(bringing)
             bringing.add_done_callback(pending.under_way.discard)
 
+    def brought(self, envelope: EnvelopeId) -> None:
+        """Whoever has handed it in again while it was on its way waits no longer either."""
+        if (pending := self.pending.pop(envelope, None)) is not None:
+            pending.told.set()
+
     def call_back(self, pending: Pending) -> None:
         """Nobody waits for this envelope's fate any more: if it has not left, it stays."""
         for bringing in tuple(pending.under_way):
