@@ -114,6 +114,29 @@ def test_a_row_that_waits_for_a_path_holds_back_no_other_row(pair: tuple[Phone, 
     play(ana, MoodyHome(), courier, story)
 
 
+def test_what_is_woken_while_the_outbox_ends_does_not_hold_up_the_end(pair: tuple[Phone, Phone]) -> None:
+    ana, beto = pair
+    world = World(seed=1)
+
+    async def main() -> None:
+        clock = LoopClock(world.time, start_ms=ana.now)
+        outbox = Outbox(ana.db, MoodyHome(), Patient(), clock=clock, rng=SeededRng(1))
+        running = asyncio.ensure_future(outbox.run())
+        await asyncio.sleep(1)
+        ana.write(beto, "fica")
+        outbox.wake(beto.account)
+        await asyncio.sleep(1)
+        running.cancel()
+        for number in range(6):
+            outbox.wake(beto.account, AccountId(bytes([number]) * 16))
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            async with asyncio.timeout(60):
+                await running
+
+    world.run(main())
+
+
 def test_send_by_server_offers_a_waiting_row_again(pair: tuple[Phone, Phone]) -> None:
     ana, beto = pair
     courier = Patient()

@@ -98,6 +98,16 @@ async def test_work_that_raises_changes_and_tells_nothing(
     assert heard == []
 
 
+async def test_work_that_raises_what_a_future_refuses_is_not_waited_for_in_vain(node: SqlDb) -> None:
+    def work(_tx: Tx) -> None:
+        raise StopIteration
+
+    with pytest.raises(RuntimeError):
+        async with asyncio.timeout(30):
+            await node.run(work)
+    assert await node.run(lambda _tx: True)
+
+
 async def test_a_commit_tells_its_events_with_the_messages_that_it_wrote(node: SqlDb) -> None:
     heard: list[Sequence[Logged]] = []
     node.on_events = heard.append

@@ -88,13 +88,13 @@ class Outbox:
         """A home does not let us in any more: its account may be another one's devices now."""
 
     async def run(self) -> None:
-        try:
-            async with asyncio.TaskGroup() as self._tasks:
+        async with asyncio.TaskGroup() as self._tasks:
+            try:
                 self.wake(*await self._db.run(lambda tx: tx.outbox_accounts()))
                 await asyncio.Event().wait()
-        finally:
-            self._tasks = None
-            self._lanes.clear()
+            finally:
+                self._tasks = None  # before the group ends its tasks: what is woken in between would never end
+                self._lanes.clear()
 
     def wake(self, *accounts: AccountId) -> None:
         """Look at these accounts' rows now. Before `run` this does nothing: it begins by looking at all."""
@@ -174,7 +174,7 @@ class Outbox:
                 self._begin(lane, ready)
             next_try_ms = ready.next_try_ms if ready is not None else None
             if next_try_ms is None and not lane.in_flight and not lane.fetching and not lane.woken.is_set():
-                del self._lanes[lane.account]
+                self._lanes.pop(lane.account, None)
                 return
             wait_s = None if next_try_ms is None else max(0.0, (next_try_ms - self._clock.now_ms()) / 1000)
 
@@ -182,8 +182,7 @@ class Outbox:
         return delivery.prepare(tx, account, self._clock.now_ms(), self._rng), delivery.copies_wait(tx)
 
     def _begin(self, lane: _Lane, ready: Ready) -> None:
-        assert self._tasks is not None
-        if ready.contact.changed_ms < self._decided_ms.get(lane.account, 0):
+        if self._tasks is None or ready.contact.changed_ms < self._decided_ms.get(lane.account, 0):
             return
         if ready.lacks_session and not lane.fetching:
             lane.fetching = True

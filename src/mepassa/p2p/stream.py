@@ -45,7 +45,12 @@ class HostStream:
 
     def write(self, data: bytes) -> "asyncio.Future[None]":
         """Begun when this returns; awaited until the connection took it. Raises `LinkLostError` when awaited."""
-        return self._guest.begin(self._write, data)
+        try:
+            return self._guest.begin(self._write, data)
+        except RuntimeError:  # trio is over, and the connection with it
+            lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            lost.set_exception(LinkLostError())
+            return lost
 
     async def _write(self, data: bytes) -> None:
         if self._closed:

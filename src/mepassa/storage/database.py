@@ -121,7 +121,8 @@ class _Thread:
         def fail(error: BaseException) -> None:
             self._unfinished -= 1
             if not future.done():
-                future.set_exception(error)
+                # A future refuses StopIteration, and whoever awaits it would wait for ever.
+                future.set_exception(RuntimeError("StopIteration") if isinstance(error, StopIteration) else error)
 
         def run() -> None:
             try:
