@@ -16,7 +16,6 @@ from mepassa.model.state import State
 
 Words = NDArray[np.int64]
 
-POLYNOMIAL = 0x1100B
 ORDER = 65_535
 """Of the multiplicative group, which x (= 2) generates."""
 _LOG_OF_ZERO = 2 * ORDER
