@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from devtools.programs import HomeProgram, Json, NodeProgram, household
+from devtools.programs import Answer, HomeProgram, Json, NodeProgram, household
 from mepassa.cli.demo.program import ProgramFailedError
 from mepassa.cli.demo.stage import until
 
@@ -41,6 +41,8 @@ class Writer:
             self.deaths["running"] += 1
             await writing
         await self.node.start(connected=False)
+        # What the last death left unanswered may stand committed all the same: it too is asked again.
+        self._record(await self._ask())
 
     async def _die_while_starting(self) -> None:
         """Between the process's first breath and its ready line."""
@@ -59,15 +61,21 @@ class Writer:
     async def _write(self) -> None:
         """As a program outside would: the same `client_id` again when no answer has come."""
         for _ in range(MESSAGES_A_LIFE):
-            number = len(self.sent)
-            body = {"client_id": f"{number:032x}", "text": f"{self.node.name} {number}"}
             try:
-                answer = await self.node.ask("POST", f"/chats/{self.other.account_id}/messages", body)
+                answer = await self._ask()
             except (aiohttp.ClientError, OSError, AssertionError, RuntimeError):
                 return  # killed; the next life asks the same again
-            assert answer.status == 200, answer
-            self.sent.append(answer.body)
+            self._record(answer)
             await asyncio.sleep(self.dice.uniform(0.0, 0.1))
+
+    async def _ask(self) -> Answer:
+        number = len(self.sent)
+        body = {"client_id": f"{number:032x}", "text": f"{self.node.name} {number}"}
+        return await self.node.ask("POST", f"/chats/{self.other.account_id}/messages", body)
+
+    def _record(self, answer: Answer) -> None:
+        assert answer.status == 200, answer
+        self.sent.append(answer.body)
 
     async def all_delivered(self) -> bool:
         found = {message["id"]: message for message in await self.node.messages_with(self.other)}
