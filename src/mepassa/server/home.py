@@ -53,7 +53,7 @@ STOP_DEADLINE_S = 5.0
 
 
 class Home:
-    """`start`, then serve any number of connections, then `stop`. Owns its tasks, not the database."""
+    """Serves any number of connections; `start` begins its upkeep, `stop` ends all of it. Owns its tasks, not the database."""
 
     def __init__(
         self,
@@ -80,6 +80,7 @@ class Home:
         self._sockets: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._upkeep: list[asyncio.Task[None]] = []
+        self._stopping = False
 
     def _services(
         self, db: Db[Tx], clock: Clock, relay: RelayIssuer | None, public_host: str | None
@@ -127,9 +128,11 @@ class Home:
         ]
 
     async def stop(self) -> None:
-        """Every connection is told and ends, the last batch is synced. Idempotent."""
-        while self._upkeep:
-            self._upkeep.pop().cancel()
+        """Every connection is told and ends, the last batch is synced; from then on nothing asks the database. Idempotent."""
+        self._stopping = True
+        for task in self._upkeep:
+            task.cancel()
+        await asyncio.gather(*self._upkeep, return_exceptions=True)
         await self.mailboxes.end_sessions()
         await self.mailboxes.flush()
         await asyncio.sleep(0)  # the last answers are on their way
@@ -201,7 +204,9 @@ class Home:
         self._tasks.add(task)
         self._sockets[group] = self._sockets.get(group, 0) + 1
         try:
-            if self._sockets[group] > self.policy.sockets_per_address:
+            if self._stopping:
+                await outbox.end(Bye(ByeReason.STOPPING))
+            elif self._sockets[group] > self.policy.sockets_per_address:
                 self.counters.sockets_refused += 1
                 await outbox.end(Bye(ByeReason.BUSY))
             else:

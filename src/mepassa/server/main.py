@@ -88,12 +88,13 @@ async def _start(config: ServerConfig, stack: AsyncExitStack) -> ReadyFacts:
     parts = _Parts(config, stack, stack.enter_context(Folder(config.data)), SystemClock(), SystemRng())
     await parts.start_relay()
     await parts.start_bootstrap()
-    await parts.start_home()
+    parts.make_home()
     server = HttpServer(make_app(parts.home, parts.document), config.bind_host, config.listen_port, tls)
     port = await server.start()
     stack.push_async_callback(server.stop)
     if parts.home is not None:
-        stack.push_async_callback(parts.home.stop)  # before the server: its sockets end by themselves then
+        await parts.home.start()
+        stack.push_async_callback(parts.home.stop)  # before the server, whose sockets end by themselves then
     return ReadyFacts(
         url=url_of("http" if tls is None else "https", config.public_address or config.listen_host, port),
         home_key=parts.key.public.hex(),
@@ -173,7 +174,7 @@ class _Parts:
         self._stack.push_async_callback(role.stop)
         self.bootstrap = facts.multiaddrs
 
-    async def start_home(self) -> None:
+    def make_home(self) -> None:
         config = self._config
         if "mailbox" not in config.roles:
             return
@@ -190,7 +191,6 @@ class _Parts:
             relay=self.relay,
             public_host=config.public_address,
         )
-        await self.home.start()
 
     async def first_invite(self) -> str | None:
         if self.home is None or self._config.registration is not RegistrationPolicy.INVITE:
