@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 
 from mepassa.identity import HomeKeyPair
-from mepassa.model.errors import HomeUnreachableError, PortTakenError
+from mepassa.model.errors import DiskFullError, HomeUnreachableError, PortTakenError
 from mepassa.model.ids import AccountId
 from mepassa.model.secret import SecretBytes
 from mepassa.ports.clock import SystemClock
@@ -93,9 +93,19 @@ async def test_upkeep_has_ended_when_a_home_has_stopped() -> None:
     assert ended.is_set()
 
 
-async def test_a_connection_that_comes_while_a_home_stops_asks_the_database_nothing(tmp_path: Path) -> None:
+async def test_a_connection_that_comes_while_a_home_stops_asks_the_database_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    async def count(_work: Callable[[Tx], T]) -> T:
+        nonlocal asked
+        asked += 1
+        raise DiskFullError
+
     async with home_world(tmp_path) as world:
         await world.home.stop()
-        await world.db.close()
+        monkeypatch.setattr(world.db, "run", count)
         with pytest.raises(HomeUnreachableError):
             await world.sender().fetch_account(AccountId(bytes(16)), bytes(16))
+    assert asked == 0

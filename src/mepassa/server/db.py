@@ -5,17 +5,15 @@ SQL is written once for two back ends: `$1` placeholders, ids as bytes, times as
 transaction sees all that was asked for before it.
 """
 
-import asyncio
-import queue
 import re
 import sqlite3
-import threading
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from mepassa.model.errors import DiskFullError
+from mepassa.ports.job_thread import JobThread
 from mepassa.server.schema import MIGRATIONS
 
 T = TypeVar("T")
@@ -79,29 +77,13 @@ class Database:
 
     def __init__(self, path: Path, *, inline: bool = False, max_pages: int | None = None) -> None:
         self._connection = _connect(path, max_pages)
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        if not inline:
-            self._thread = threading.Thread(target=self._work, name="mepassa-database", daemon=True)
-            self._thread.start()
+        self._thread = None if inline else JobThread()
 
     async def run(self, work: Callable[[Tx], T]) -> T:
         """`work` as one transaction; committed and synced on return. Raises `DiskFullError`, nothing changed."""
         if self._thread is None:
             return self._transact(work)
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[T] = loop.create_future()
-
-        def job() -> None:
-            try:
-                result = self._transact(work)
-            except BaseException as error:  # noqa: BLE001  # carried over to whoever awaits
-                loop.call_soon_threadsafe(_fail, future, error)
-            else:
-                loop.call_soon_threadsafe(_succeed, future, result)
-
-        self._jobs.put(job)
-        return await future
+        return await self._thread.call(lambda: self._transact(work))
 
     def _transact(self, work: Callable[[Tx], T]) -> T:
         connection = self._connection
@@ -120,27 +102,14 @@ class Database:
             raise
         return result
 
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            job()
-
     async def close(self) -> None:
-        """After everything asked for so far; idempotent."""
-        if self._thread is not None:
-            self._jobs.put(None)
-            await asyncio.to_thread(self._thread.join)
-            self._thread = None
-        self._connection.close()
-
-
-def _succeed(future: "asyncio.Future[T]", result: T) -> None:
-    if not future.done():
-        future.set_result(result)
-
-
-def _fail(future: "asyncio.Future[T]", error: BaseException) -> None:
-    if not future.done():
-        future.set_exception(error)
+        """After everything asked for so far. What comes later raises `RuntimeError` (inline: `sqlite3.ProgrammingError`)."""
+        if self._thread is None:
+            self._connection.close()
+            return
+        closing = self._thread.call(self._connection.close)
+        self._thread.end()
+        await closing
 
 
 def _connect(path: Path, max_pages: int | None) -> sqlite3.Connection:

@@ -1,18 +1,16 @@
 """The device's database behind `ports.db.BriefDb`: one function, one transaction, in a thread or in the loop."""
 
 import asyncio
-import queue
-import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import monotonic
 from typing import TypeVar
 
 from mepassa.model.secret import SecretBytes
+from mepassa.ports.job_thread import JobThread
 from mepassa.ports.stores import Logged, Tx
 from mepassa.storage.connection import Connection
 
-F = TypeVar("F")
 T = TypeVar("T")
 OnEvents = Callable[[Sequence[Logged]], None]
 
@@ -32,7 +30,7 @@ class SqlDb:
     Cancelling the caller neither undoes a transaction nor keeps one that waits for the thread from being made.
     """
 
-    def __init__(self, thread: "_Thread", connection: Connection) -> None:
+    def __init__(self, thread: JobThread, connection: Connection) -> None:
         self._thread, self._connection = thread, connection
         self._slow = 0.0
         """Counts what was slow in the loop; what was quick takes a tenth away."""
@@ -42,7 +40,7 @@ class SqlDb:
         """Hears on the loop, in the order of the log, what each commit has told."""
 
     async def run(self, work: Callable[[Tx], T]) -> T:
-        return await self._thread.call(lambda: self._connection.transact(work), self._committed)
+        return await self._thread.call_and_tell(lambda: self._connection.transact(work), self._committed)
 
     async def run_brief(self, work: Callable[[Tx], T]) -> T:
         begun = monotonic()
@@ -62,88 +60,25 @@ class SqlDb:
             self.on_events(logged)
         self._commits += 1
         if self._commits % CHECKPOINT_EVERY == 0 and not self._thread.ended:
-            self._thread.call(self._connection.checkpoint, _done)
+            self._thread.call(self._connection.checkpoint)
         return result
 
     async def limit_pages(self, count: int) -> None:
         """See `Connection.limit_pages`."""
-        await self._thread.call(lambda: self._connection.limit_pages(count), _done)
+        await self._thread.call(lambda: self._connection.limit_pages(count))
 
     async def page_count(self) -> int:
-        return await self._thread.call(self._connection.page_count, lambda count: count)
+        return await self._thread.call(self._connection.page_count)
 
     async def overwrite_old_pages(self) -> None:
         """See `Connection.overwrite_old_pages`."""
-        await self._thread.call(self._connection.overwrite_old_pages, _done)
+        await self._thread.call(self._connection.overwrite_old_pages)
 
     async def close(self) -> None:
         """After what was asked for before. From the call on everything raises `RuntimeError`, a second close too."""
-        closing = self._thread.call(self._connection.close, _done)
+        closing = self._thread.call(self._connection.close)
         self._thread.end()
         await closing
-
-
-def _done(_nothing: None) -> None:
-    """What a job that gives nothing comes to."""
-
-
-class _Thread:
-    """Does one job after the other. What comes of each is told on the loop, whether anybody still waits for it or not."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._unfinished = 0
-        self.ended = False
-        threading.Thread(target=self._work, name="mepassa-db", daemon=True).start()
-
-    @property
-    def busy(self) -> bool:
-        """Jobs have been given that are not over: what they use is the thread's."""
-        return self._unfinished > 0
-
-    def call(self, job: Callable[[], F], tell: Callable[[F], T]) -> "asyncio.Future[T]":
-        """`job` in the thread, then `tell` in the loop, whose result is the call's."""
-        if self.ended:
-            raise RuntimeError("the database is closed")
-        future: asyncio.Future[T] = self._loop.create_future()
-
-        def finish(found: F) -> None:
-            try:
-                result = tell(found)
-            except Exception as error:  # noqa: BLE001 - as what `job` raises
-                fail(error)
-                return
-            self._unfinished -= 1
-            if not future.done():
-                future.set_result(result)
-
-        def fail(error: BaseException) -> None:
-            self._unfinished -= 1
-            if not future.done():
-                # A future refuses StopIteration, and whoever awaits it would wait for ever.
-                future.set_exception(RuntimeError("StopIteration") if isinstance(error, StopIteration) else error)
-
-        def run() -> None:
-            try:
-                found = job()
-            except BaseException as error:  # noqa: BLE001 - carried over to whoever awaits
-                self._loop.call_soon_threadsafe(fail, error)
-            else:
-                self._loop.call_soon_threadsafe(finish, found)
-
-        self._unfinished += 1
-        self._jobs.put(run)
-        return future
-
-    def end(self) -> None:
-        """After the jobs given so far; there are no others."""
-        self.ended = True
-        self._jobs.put(None)
-
-    def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
-            job()
 
 
 async def open_database(path: Path, key: SecretBytes, *, create: bool = False) -> SqlDb:
@@ -151,11 +86,9 @@ async def open_database(path: Path, key: SecretBytes, *, create: bool = False) -
 
     Raises `WrongPassphraseError`, `NotInitialisedError` (no such file), `NewerDatabaseError`, `DiskFullError`.
     """
-    thread = _Thread()
+    thread = JobThread()
     try:
-        connection = await thread.call(
-            lambda: Connection(path, key, create=create, checkpoints=False), lambda connection: connection
-        )
+        connection = await thread.call(lambda: Connection(path, key, create=create, checkpoints=False))
     except BaseException:
         thread.end()
         raise
