@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import pytest
 
-from mepassa.client.courier import Courier, DepositCourier, OutboxItem, Report, Stored, stored_route
+from mepassa.client.courier import Courier, DepositCourier, OutboxItem, Outcome, Report, Sent, Stored, stored_route
 from mepassa.client.inbox import Inbox
 from mepassa.client.link_identity import DbLinkIdentity
 from mepassa.client.messenger import Messenger
@@ -275,13 +275,21 @@ def test_so_is_one_that_the_path_service_has_begun(pair: tuple[Phone, Phone]) ->
 
 @dataclass
 class Watched:
-    """A courier whose calls are looked at."""
+    """A courier whose calls are looked at; recording that something was stored may take a while."""
 
     courier: Courier
+    stored_takes_s: float = 0
     calls: list["asyncio.Future[None]"] = field(default_factory=list)
+    recorded: list[Outcome] = field(default_factory=list)
 
     def deliver(self, to: Address, items: tuple[OutboxItem, ...], report: Report) -> "asyncio.Future[None]":
-        self.calls.append(asyncio.ensure_future(self.courier.deliver(to, items, report)))
+        async def record(item: OutboxItem, outcome: Outcome) -> None:
+            if isinstance(outcome, Stored):
+                await asyncio.sleep(self.stored_takes_s)
+            await report(item, outcome)
+            self.recorded.append(outcome)
+
+        self.calls.append(asyncio.ensure_future(self.courier.deliver(to, items, record)))
         return self.calls[-1]
 
 
@@ -341,34 +349,89 @@ class LateLink:
         pass
 
 
-def test_an_acknowledgement_that_comes_late_ends_the_wait_of_a_later_call(pair: tuple[Phone, Phone]) -> None:
-    """Between the two the row was put off, and offered again."""
-    ana, beto = pair
-    home, rng, world = MoodyHome(answers=[HomeUnreachableError()] * 100), SeededRng(3), World(seed=1)
+Story = Callable[[PathService, Outbox, Watched], Awaitable[None]]
+
+
+def play_paths(writer: Phone, home: MoodyHome, story: Story) -> None:
+    """With the node's own courier, on the loop's clock."""
+    rng, world = SeededRng(3), World(seed=1)
 
     async def main() -> None:
-        clock = LoopClock(world.time, start_ms=ana.now)
-        post = SignalPost(ana.db, home, clock, rng, SignalBudget(clock))
-        paths = PathService(ana.db, home, post, AddressRules, clock=clock, rng=rng)
+        clock = LoopClock(world.time, start_ms=writer.now)
+        post = SignalPost(writer.db, home, clock, rng, SignalBudget(clock))
+        paths = PathService(writer.db, home, post, AddressRules, clock=clock, rng=rng)
         watched = Watched(paths)
-        outbox = Outbox(ana.db, home, watched, clock=clock, rng=rng)
-        reach = VirtualReach(Internet(), DbLinkIdentity(ana.db, ana.own), paths, 1)
-        paths.attach(reach, Inbox(ana.db, home, outbox, own_home=lambda: None, clock=clock, rng=rng))
+        outbox = Outbox(writer.db, home, watched, clock=clock, rng=rng)
+        reach = VirtualReach(Internet(), DbLinkIdentity(writer.db, writer.own), paths, 1)
+        paths.attach(reach, Inbox(writer.db, home, outbox, own_home=lambda: None, clock=clock, rng=rng))
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(service.run()) for service in (paths, outbox)]
             await asyncio.sleep(0)
-            await paths.link_opened(LateLink(beto.address, ana.address, after_s=60))
-            sent = ana.write(beto, "chega tarde")
-            outbox.wake(beto.account)
-            await asyncio.sleep(59)
-            assert len(watched.calls) > 1
-            await asyncio.sleep(3)
-            assert ana.message(sent.id).status is MessageStatus.DELIVERED
-            assert all(call.done() for call in watched.calls)
+            await story(paths, outbox, watched)
             for service in running:
                 service.cancel()
 
     world.run(main())
+
+
+def test_an_acknowledgement_that_comes_late_ends_the_wait_of_a_later_call(pair: tuple[Phone, Phone]) -> None:
+    """Between the two the row was put off, and offered again."""
+    ana, beto = pair
+
+    async def story(paths: PathService, outbox: Outbox, watched: Watched) -> None:
+        await paths.link_opened(LateLink(beto.address, ana.address, after_s=60))
+        sent = ana.write(beto, "chega tarde")
+        outbox.wake(beto.account)
+        await asyncio.sleep(59)
+        assert len(watched.calls) > 1
+        await asyncio.sleep(3)
+        assert ana.message(sent.id).status is MessageStatus.DELIVERED
+        assert all(call.done() for call in watched.calls)
+
+    play_paths(ana, MoodyHome(answers=[HomeUnreachableError()] * 100), story)
+
+
+def test_an_insurance_deposit_is_called_back_when_the_path_has_acknowledged(pair: tuple[Phone, Phone]) -> None:
+    ana, beto = pair
+    home = SlowHome()
+
+    async def story(paths: PathService, outbox: Outbox, watched: Watched) -> None:
+        await paths.link_opened(LateLink(beto.address, ana.address, after_s=5))
+        sent = ana.write(beto, "chegou primeiro pelo caminho")
+        outbox.wake(beto.account)
+        await asyncio.sleep(4.9)
+        assert home.begun == 1, "the path was silent for too long"
+        await asyncio.sleep(60)
+        assert home.deposits == []
+        assert home.begun == 1
+        assert ana.message(sent.id).status is MessageStatus.DELIVERED
+        assert ana.outbox() == ()
+        assert all(call.done() for call in watched.calls)
+
+    play_paths(ana, home, story)
+
+
+def test_a_deposit_that_the_home_has_answered_is_recorded_although_the_path_acknowledges_meanwhile(
+    pair: tuple[Phone, Phone],
+) -> None:
+    ana, beto = pair
+    home = SlowHome()
+
+    async def story(paths: PathService, outbox: Outbox, watched: Watched) -> None:
+        watched.stored_takes_s = 10
+        await paths.link_opened(LateLink(beto.address, ana.address, after_s=17))
+        sent = ana.write(beto, "pelos dois")
+        outbox.wake(beto.account)
+        await asyncio.sleep(16.9)
+        assert (len(home.deposits), watched.recorded) == (1, []), "answered, not yet recorded"
+        await asyncio.sleep(1)
+        assert [type(outcome) for outcome in watched.recorded] == [Sent]
+        await asyncio.sleep(60)
+        assert [type(outcome) for outcome in watched.recorded] == [Sent, Stored]
+        assert ana.message(sent.id).status is MessageStatus.DELIVERED
+        assert ana.outbox() == ()
+
+    play_paths(ana, home, story)
 
 
 def test_a_block_that_fails_holds_nothing_back(pair: tuple[Phone, Phone]) -> None:

@@ -73,7 +73,8 @@ class Courier(Protocol):
         What needs no waiting is done when the call returns: what goes by a live path is on it.
 
         `report` is awaited as soon as an item's fate is known; it commits. The first `Sent` or `Stored` ends a row;
-        a later one (stored as insurance, then sent) only lifts the record. REQUEST and `stored_only` items go to the
+        a later one (stored as insurance, then sent) only lifts the record, and what has no answer yet when it was sent
+        is called back. REQUEST and `stored_only` items go to the
         home alone; a CONTROL item takes a live path or is deposited, and never starts an attempt for a path.
 
         Rows that become due while this runs come in another call, at the same time; a row is in one running call at a

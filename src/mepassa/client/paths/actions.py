@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from mepassa.client.courier import Homes, Refused, Sent, Stored, deposit_one
 from mepassa.client.paths.live import LivePath, LivePaths
@@ -90,7 +91,7 @@ class PathActions:
             case Send():
                 self._send(peer, action)
             case Deposit():
-                peer.bring(action.envelope, self.spawn(self._deposit(peer, action)))
+                self._deposit(peer, action)
             case Dial():
                 self._dial(peer, action)
             case Gather():
@@ -127,9 +128,7 @@ class PathActions:
             self.spawn(self._not_sent(peer, action))
             return
         sending = asyncio.ensure_future(path.link.send(pending.item.envelope))
-        bringing = self.spawn(self._sent(peer, action, path, pending, sending))
-        bringing.add_done_callback(lambda _: sending.cancel())  # also when that was called back before it began
-        peer.bring(action.envelope, bringing)
+        self._bring(pending, sending, self._sent(peer, action, path, pending, sending))
 
     async def _not_sent(self, peer: Peer, action: Send) -> None:
         peer.feed(SendFailed(action.envelope, action.path))
@@ -143,14 +142,21 @@ class PathActions:
             await self._not_sent(peer, action)
             return
         await pending.tell(Sent(path.route, opened))
+        pending.call_back()  # an insurance deposit, or a copy on a path that was silent
         peer.brought(action.envelope)
         peer.feed(SendAcknowledged(action.envelope, action.path))
 
-    async def _deposit(self, peer: Peer, action: Deposit) -> None:
+    def _deposit(self, peer: Peer, action: Deposit) -> None:
         pending = peer.pending.get(action.envelope)
         if pending is None:
             return
-        outcome = await deposit_one(self.homes, pending.item)
+        depositing = asyncio.ensure_future(deposit_one(self.homes, pending.item))
+        self._bring(pending, depositing, self._deposited(peer, action, pending, depositing))
+
+    async def _deposited(
+        self, peer: Peer, action: Deposit, pending: Pending, depositing: "asyncio.Future[Stored | Refused]"
+    ) -> None:
+        outcome = await depositing
         match outcome:
             case Stored():
                 # A copy may still be on its way by a path; the receipt names the one that came first.
@@ -159,6 +165,12 @@ class PathActions:
                 peer.feed(DepositAnswered(action.envelope, DepositResult.STORED))
             case Refused(error=error, retry_after_s=retry_after_s):
                 peer.feed(DepositAnswered(action.envelope, deposit_result(error), retry_after_s))
+
+    def _bring(self, pending: Pending, bringing: "asyncio.Future[Any]", answered: Awaitable[None]) -> None:
+        """`answered` waits for it and tells what came of it."""
+        task = self.spawn(answered)
+        task.add_done_callback(lambda _: bringing.cancel())  # also when that was called back before it began
+        pending.bring(bringing)
 
     def _tell_waiting(self, peer: Peer, action: Report) -> None:
         pending, error = peer.pending.get(action.envelope), WAITING_ERRORS.get(action.waiting)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from mepassa.client.courier import OutboxItem, Outcome, Report
 from mepassa.client.paths.meeting import Meeting
@@ -27,8 +28,17 @@ class Pending:
     item: OutboxItem
     report: Report
     told: asyncio.Event = field(default_factory=asyncio.Event)
-    under_way: set[asyncio.Task[None]] = field(default_factory=set)
-    """What is bringing it now, by a path or to the home."""
+    under_way: set[asyncio.Future[Any]] = field(default_factory=set)
+    """What is bringing it now, by a path or to the home. Once there is an answer it is no longer in here: that is recorded."""
+
+    def bring(self, bringing: asyncio.Future[Any]) -> None:
+        self.under_way.add(bringing)
+        bringing.add_done_callback(self.under_way.discard)
+
+    def call_back(self) -> None:
+        """What has not been answered is not waited for, and if it has not left, it stays."""
+        for bringing in tuple(self.under_way):
+            bringing.cancel()
 
     async def tell(self, outcome: Outcome) -> None:
         await self.report(self.item, outcome)
@@ -66,11 +76,6 @@ class Peer:
         self.machine.receive(event, self.clock.monotonic())
         self._turn()
 
-    def bring(self, envelope: EnvelopeId, bringing: asyncio.Task[None]) -> None:
-        if (pending := self.pending.get(envelope)) is not None:
-            pending.under_way.add(bringing)
-            bringing.add_done_callback(pending.under_way.discard)
-
     def brought(self, envelope: EnvelopeId) -> None:
         """Whoever has handed it in again while it was on its way waits no longer either."""
         if (pending := self.pending.pop(envelope, None)) is not None:
@@ -78,8 +83,7 @@ class Peer:
 
     def call_back(self, pending: Pending) -> None:
         """Nobody waits for this envelope's fate any more: if it has not left, it stays."""
-        for bringing in tuple(pending.under_way):
-            bringing.cancel()
+        pending.call_back()
         envelope = pending.item.envelope.id
         if self.pending.get(envelope) is pending:
             del self.pending[envelope]
