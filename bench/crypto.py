@@ -1,16 +1,25 @@
 """What the encryption costs on one core, beside the official library in the same run (`bench.libsignal_node`).
 
 One way, turn by turn, a new session, a record on disk, sealing, long gaps, groups, and the worst envelope that was found.
+Measured is what people install, machine code (docs/decisions/0168), and of the source as it runs here one figure; without
+a C compiler the source is all there is, which is said.
 """
 
 import statistics
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
+
+import msgspec
 
 from bench import crypto_groups, crypto_worst, libsignal_node
 from bench.crypto_people import NOW_MS, RNG, Device, acquainted
 from bench.figure import Figure
+from devtools import compiled
+from mepassa.crypto import double_ratchet
 from mepassa.model.envelope import SealedEnvelope
 from mepassa.protocol import session
 from mepassa.protocol.sealing import open_sealed, seal
@@ -36,12 +45,37 @@ def _rate(work: Callable[[], object], rounds: int = ROUNDS) -> float:
 
 
 def run() -> Iterator[Figure]:
-    yield from libsignal_node.beside(_figures())
+    if Path(double_ratchet.__file__).suffix != ".py":
+        yield from libsignal_node.beside(_figures())
+        return
+    try:
+        env = compiled.environment()
+    except compiled.NoCompilerError as error:
+        print(f"the source as it stands is measured: {error}", file=sys.stderr)
+        yield from libsignal_node.beside(_figures())
+        return
+    yield from libsignal_node.beside([_pairs("pairs_interpreted", *acquainted())])
+    yield from _measured_with(env)
+
+
+def _measured_with(env: dict[str, str]) -> Iterator[Figure]:
+    """This bench once more, in a process with those variables."""
+    command = [sys.executable, "-m", "bench", "crypto", "--json"]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            yield msgspec.json.decode(line, type=Figure)
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+
+
+def _pairs(name: str, ana: Device, bruno: Device) -> Figure:
+    return Figure(figure=name, value=_rate(lambda: bruno.decrypt(ana, ana.encrypt(bruno))), unit="pairs/s")
 
 
 def _figures() -> Iterator[Figure]:
     ana, bruno = acquainted()
-    yield Figure(figure="pairs", value=_rate(lambda: bruno.decrypt(ana, ana.encrypt(bruno))), unit="pairs/s")
+    yield _pairs("pairs", ana, bruno)
 
     def turn() -> None:
         bruno.decrypt(ana, ana.encrypt(bruno))

@@ -40,10 +40,11 @@ def beside(figures: Iterable[Figure]) -> Iterator[Figure]:
             rival = None
         stack.enter_context(one_core())
         for figure in figures:
-            if rival is None or figure.figure not in FIGURES:
+            name = figure.figure.removesuffix("_interpreted")
+            if rival is None or name not in FIGURES:
                 yield figure
             else:
-                value = _measured(rival, figure.figure)
+                value = _measured(rival, name)
                 yield msgspec.structs.replace(figure, rival=NAME, rival_value=value, ratio=figure.value / value)
 
 

@@ -222,7 +222,7 @@ PRIMITIVES = [
         errors=(DecryptionError,),
     ),
     door(
-        SpqrState.receive,
+        "mepassa.crypto.spqr.ratchet.SpqrState.receive",
         "mepassa.crypto.spqr.authenticator.Authenticator.check_header",
         "mepassa.crypto.spqr.authenticator.Authenticator.check_ciphertext",
         "mepassa.crypto.spqr.chain.Chain.add_epoch",

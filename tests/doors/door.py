@@ -78,7 +78,8 @@ def door(
 def name_of(function: Callable[..., object]) -> str:
     """As the scan of the sources names it."""
     bound = getattr(function, "__func__", function)
-    return f"{bound.__module__}.{bound.__qualname__}"
+    owner = getattr(bound, "__objclass__", bound)  # a method in machine code has no module, its class has
+    return f"{owner.__module__}.{bound.__qualname__}"
 
 
 def text(data: bytes) -> str:

@@ -441,6 +441,7 @@ def forged(ratchet_key: bytes, number: int, index: int, ana: Person, bruno: Pers
     return SignalCiphertext(MessageType.SIGNAL, body + bytes(8), b"")
 
 
+@pytest.mark.interpreted
 def test_a_forged_message_with_a_new_ratchet_key_stays_within_its_budget(budgets: list[WorkBudget]) -> None:
     """The current session may cost 25 000 in each ratchet, all archived ones together 2 000: whatever is claimed."""
     ana, bruno = many_sessions(12)
@@ -457,6 +458,7 @@ def test_a_forged_message_with_a_new_ratchet_key_stays_within_its_budget(budgets
     assert bruno.record(ana.remote).to_bytes() == before
 
 
+@pytest.mark.interpreted
 def test_a_gap_costs_archived_sessions_their_shared_budget_and_then_nothing(budgets: list[WorkBudget]) -> None:
     ana, bruno = many_sessions(12)
     new_key = Person("forger").own.key.public.raw
@@ -469,6 +471,7 @@ def test_a_gap_costs_archived_sessions_their_shared_budget_and_then_nothing(budg
     assert archived.spent <= 2 * ARCHIVED_DERIVATIONS
 
 
+@pytest.mark.interpreted
 def test_a_known_ratchet_key_is_tried_in_its_own_session_only(budgets: list[WorkBudget]) -> None:
     ana, bruno = many_sessions(5)
     state = bruno.record(ana.remote).archived[2].open()
@@ -480,6 +483,7 @@ def test_a_known_ratchet_key_is_tried_in_its_own_session_only(budgets: list[Work
     assert only.spent <= 2 * 100
 
 
+@pytest.mark.interpreted
 def test_what_a_forged_message_spends_is_what_is_really_derived(monkeypatch: pytest.MonkeyPatch) -> None:
     """Counts the derivation functions themselves, not the books kept about them."""
     ana, bruno = many_sessions(12)
