@@ -1,7 +1,7 @@
 """The outbox offers each due row to the courier, keeps what was not brought, and waits behind nobody."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sized
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -219,9 +219,10 @@ def test_what_was_made_ready_before_a_block_does_not_leave_after_it(pair: tuple[
 
     async def story(outbox: Outbox) -> None:
         sent = ana.write(beto, "não devia ter escrito")
-        ready = ana.db.run_now(lambda tx: delivery.prepare(tx, beto.account, ana.now, ana.rng))
+        look = ana.db.run_now(lambda tx: outbox.look(tx, beto.account))
+        assert look.ready is not None
         await messenger_of(ana, home, outbox).block(beto.account)
-        outbox.send(beto.account, ready)
+        outbox.send(look)
         await asyncio.sleep(600)
         assert home.deposits == []
         assert ana.message(sent.id).status is MessageStatus.QUEUED
@@ -232,6 +233,28 @@ def test_what_was_made_ready_before_a_block_does_not_leave_after_it(pair: tuple[
         assert len(home.deposits) == 1, "a later decision lets it go"
 
     play(ana, home, None, story)
+
+
+def test_nothing_is_kept_of_those_who_were_blocked(pair: tuple[Phone, Phone], tmp_path: Path) -> None:
+    ana, _ = pair
+    others = [Phone(name, tmp_path / f"{name}.db", ana.clock) for name in ("caio", "dora", "elis")]
+    for other in others:
+        ana.add(other.invite(), other)
+
+    async def story(outbox: Outbox) -> None:
+        def kept() -> int:
+            return sum(len(held) for held in vars(outbox).values() if isinstance(held, Sized))
+
+        await asyncio.sleep(3600)
+        before = kept()
+        for other in others:
+            await messenger_of(ana, MoodyHome(), outbox).block(other.account)
+        await asyncio.sleep(3600)
+        assert kept() <= before
+
+    play(ana, MoodyHome(), None, story)
+    for other in others:
+        other.db.close()
 
 
 def test_a_deposit_that_is_under_way_is_called_back_by_a_block(pair: tuple[Phone, Phone]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from mepassa.client.courier import Homes
-from mepassa.client.outbox import Outbox
+from mepassa.client.outbox import Look, Outbox
 from mepassa.client.upkeep import Upkeep
 from mepassa.crypto.safety_number import SafetyNumber
 from mepassa.model.card import Card
@@ -15,7 +15,7 @@ from mepassa.model.errors import (
     NotFoundError,
     SignatureError,
 )
-from mepassa.model.ids import NEVER, AccountId, MessageId
+from mepassa.model.ids import AccountId, MessageId
 from mepassa.model.route import Policy
 from mepassa.model.status import ChatState
 from mepassa.ports.clock import Clock
@@ -109,15 +109,14 @@ class Messenger:
     ) -> MessageRow:
         """The same `client_id` again gives the same message."""
 
-        def work(tx: Tx) -> tuple[MessageRow, delivery.Ready | None, AccountId | None]:
-            now_ms = self._clock.now_ms()
+        def work(tx: Tx) -> tuple[MessageRow, Look]:
             row = delivery.compose_text(
-                tx, chat, text, client_id=client_id, reply_to=reply_to, now_ms=now_ms, rng=self._rng
+                tx, chat, text, client_id=client_id, reply_to=reply_to, now_ms=self._clock.now_ms(), rng=self._rng
             )
-            return row, delivery.prepare(tx, chat, now_ms, self._rng), delivery.copies_wait(tx)
+            return row, self._outbox.look(tx, chat)
 
-        row, ready, copies = await self._db.run_brief(work)
-        self._outbox.send(chat, ready, copies)
+        row, look = await self._db.run_brief(work)
+        self._outbox.send(look)
         return row
 
     async def send_again(self, message_id: MessageId) -> MessageRow:
@@ -206,13 +205,8 @@ class Messenger:
 
     async def block(self, chat: AccountId) -> Contact:
         """What has not left by now does not leave."""
-        decided_ms = NEVER
-        self._outbox.hold(chat)
-        try:
+        with self._outbox.hold(chat):
             contact = await self._db.run(lambda tx: contacts.block(tx, chat, self._clock.now_ms(), self._rng))
-            decided_ms = contact.changed_ms
-        finally:
-            self._outbox.let_go(chat, decided_ms)
         self._contact_changed(chat)
         return contact
 

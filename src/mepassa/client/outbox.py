@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar, assert_never
@@ -20,7 +20,7 @@ from mepassa.client.courier import (
     Stored,
 )
 from mepassa.model.errors import BusyError, DeviceListForkError, DiskFullError, MepassaError, TokenRefusedError
-from mepassa.model.ids import AccountId, Address, Timestamp
+from mepassa.model.ids import AccountId, Address
 from mepassa.ports.clock import Clock
 from mepassa.ports.db import BriefDb
 from mepassa.ports.rng import Rng
@@ -35,6 +35,7 @@ __all__ = [
     "Courier",
     "DepositCourier",
     "Homes",
+    "Look",
     "Outbox",
     "OutboxItem",
     "OutboxKind",
@@ -63,6 +64,18 @@ class _Lane:
     fetching: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look at an account's rows has made ready, and when that was."""
+
+    account: AccountId
+    ready: Ready | None
+    copies: AccountId | None
+    """Our own account, when something waits for our other devices."""
+    decisions: int
+    """How many blocks had been decided."""
+
+
 class Outbox:
     """`run` until cancelled. `wake` after any commit that may have put something into the outbox."""
 
@@ -80,9 +93,11 @@ class Outbox:
         self.on_contacts: Callable[[], None] = lambda: None
         """A newer device list may have come with prekeys. Set where everybody has been made."""
         self._lanes: dict[AccountId, _Lane] = {}
-        self._decided_ms: dict[AccountId, float] = {}
-        """When a block was decided, infinite while it is being committed. What an earlier look made ready does not leave
-        then, whichever of the two commits is heard of first."""
+        self._held: list[AccountId] = []
+        """Whom a block is being committed of."""
+        self._decisions = 0
+        """Blocks that have been committed, or have failed. What an earlier look made ready does not leave then, whichever
+        of the two commits is heard of first: it is looked at again."""
         self._tasks: asyncio.TaskGroup | None = None
         self.on_token_refused: Callable[[AccountId], None] = lambda _account: None
         """A home does not let us in any more: its account may be another one's devices now."""
@@ -103,33 +118,37 @@ class Outbox:
         for account in accounts:
             self._lane(self._tasks, account).woken.set()
 
-    def send(self, account: AccountId, ready: Ready | None, copies: AccountId | None = None) -> None:
-        """What a commit has just sealed leaves at once, without another look at the database.
+    def look(self, tx: Tx, account: AccountId) -> Look:
+        """Seal what is due, in the transaction that made it or in one of its own; `send` what comes of it."""
+        ready = delivery.prepare(tx, account, self._clock.now_ms(), self._rng)
+        return Look(account, ready, delivery.copies_wait(tx), self._decisions)
 
-        `copies`: our own account, when something waits for our other devices, too.
-        """
+    def send(self, look: Look) -> None:
+        """What a commit has just sealed leaves at once, without another look at the database."""
         if self._tasks is None:
             return
-        if copies is not None:
-            self.wake(copies)
-        if ready is None:
+        if look.copies is not None:
+            self.wake(look.copies)
+        if look.ready is None:
             return
-        lane = self._lane(self._tasks, account)
-        self._begin(lane, ready)
-        if ready.next_try_ms is not None or not ready.rows:
+        lane = self._lane(self._tasks, look.account)
+        self._begin(lane, look)
+        if look.ready.next_try_ms is not None or not look.ready.rows:
             lane.woken.set()
 
-    def hold(self, account: AccountId) -> None:
-        """Before a block: nothing leaves for that account any more, and what is on its way is called back."""
-        self._decided_ms[account] = math.inf
+    @contextmanager
+    def hold(self, account: AccountId) -> Iterator[None]:
+        """While a block is committed: nothing leaves for that account, and what is on its way is called back."""
+        self._held.append(account)
         lane = self._lanes.get(account)
         for bringing in tuple(lane.deliveries) if lane is not None else ():
             bringing.cancel()
-
-    def let_go(self, account: AccountId, decided_ms: Timestamp) -> None:
-        """What is made ready from the decision of `decided_ms` on may leave (a failed block: from any)."""
-        self._decided_ms[account] = decided_ms
-        self.wake(account)
+        try:
+            yield
+        finally:
+            self._held.remove(account)
+            self._decisions += 1
+            self.wake(account)
 
     def _lane(self, tasks: asyncio.TaskGroup, account: AccountId) -> _Lane:
         lane = self._lanes.get(account)
@@ -163,26 +182,26 @@ class Outbox:
                 pass
             lane.woken.clear()
             try:
-                ready, copies = await self._db.run_brief(lambda tx: self._prepare(tx, lane.account))
+                look = await self._db.run_brief(lambda tx: self.look(tx, lane.account))
             except DiskFullError:
                 log.warning("outbox.disk_full")
                 wait_s = FULL_DISK_PAUSE_S
                 continue
-            if copies is not None and copies != lane.account:
-                self.wake(copies)
-            if ready is not None:
-                self._begin(lane, ready)
-            next_try_ms = ready.next_try_ms if ready is not None else None
+            if look.copies is not None and look.copies != lane.account:
+                self.wake(look.copies)
+            self._begin(lane, look)
+            next_try_ms = look.ready.next_try_ms if look.ready is not None else None
             if next_try_ms is None and not lane.in_flight and not lane.fetching and not lane.woken.is_set():
                 self._lanes.pop(lane.account, None)
                 return
             wait_s = None if next_try_ms is None else max(0.0, (next_try_ms - self._clock.now_ms()) / 1000)
 
-    def _prepare(self, tx: Tx, account: AccountId) -> tuple[Ready | None, AccountId | None]:
-        return delivery.prepare(tx, account, self._clock.now_ms(), self._rng), delivery.copies_wait(tx)
-
-    def _begin(self, lane: _Lane, ready: Ready) -> None:
-        if self._tasks is None or ready.contact.changed_ms < self._decided_ms.get(lane.account, 0):
+    def _begin(self, lane: _Lane, look: Look) -> None:
+        ready = look.ready
+        if self._tasks is None or ready is None or lane.account in self._held:
+            return
+        if look.decisions != self._decisions:
+            lane.woken.set()
             return
         if ready.lacks_session and not lane.fetching:
             lane.fetching = True
