@@ -188,9 +188,13 @@ class DeviceLists:
         contact = await self._db.run(lambda tx: counterpart(tx, account))
         if contact is None or contact.state not in {ChatState.ACCEPTED, ChatState.REQUESTED}:
             return _Answer.CURRENT
+        asking.by_work = False
         try:
             home = self._homes.recipient(contact.home)
-            fetched = await _fetch_list(home, account, token_for(contact), asking)
+            fetched = await _fetch_by_token(home, account, token_for(contact))
+            if fetched is None:
+                asking.by_work = True
+                fetched = await home.fetch_account(account, None, prekeys=False)
             current = await self._db.run(lambda tx: learn_answered(tx, account, fetched.device_list))
         except DiskFullError:
             raise
@@ -212,12 +216,11 @@ def _alarm_withheld(tx: Tx, account: AccountId) -> None:
         raise_alarm_once(tx, Alarm.LIST_WITHHELD, contact)
 
 
-async def _fetch_list(home: RecipientHome, account: AccountId, token: bytes | None, asking: _Asking) -> FetchedAccount:
-    """By our token, or by work where it is good no more: whoever has recovered their account cannot tell us the new one."""
-    asking.by_work = token is None
-    if token is not None:
-        try:
-            return await home.fetch_account(account, token, prekeys=False)
-        except TokenRefusedError:
-            asking.by_work = True
-    return await home.fetch_account(account, None, prekeys=False)
+async def _fetch_by_token(home: RecipientHome, account: AccountId, token: bytes | None) -> FetchedAccount | None:
+    """None: there is none, or it is good no more. Whoever has recovered their account cannot tell us the new one."""
+    if token is None:
+        return None
+    try:
+        return await home.fetch_account(account, token, prekeys=False)
+    except TokenRefusedError:
+        return None
