@@ -117,7 +117,7 @@ ORDERS = _guards(
     Area.ORDER,
     (
         "protocol/inbound",
-        "receive _done _from_contact _from_stranger _keep_session _take",
+        "receive _done _from_contact _said _from_stranger _asks_again _keep_session _take",
         "one transaction an envelope",
     ),
     ("protocol/prekeys", "consume", "a used prekey goes with the session that it made"),

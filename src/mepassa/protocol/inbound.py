@@ -14,6 +14,7 @@ from mepassa.model.content import (
     ContactCopy,
     Content,
     Hello,
+    Introduction,
     PresenceKey,
     ProfileKey,
     Receipt,
@@ -169,17 +170,32 @@ def _from_contact(
         could_not_open(tx, contact, unsealed, envelope, now_ms, rng)
         return Received(Fate.COULD_NOT_OPEN, contact.account, contacts_changed=True)
     _keep_session(tx, unsealed.sender, opened)
+    return _said(tx, own, contact, unsealed.sender, opened.plaintext, arrival, now_ms, rng)
+
+
+def _said(
+    tx: Tx,
+    own: LocalIdentity,
+    contact: Contact,
+    sender: Address,
+    plaintext: bytes,
+    arrival: Arrival,
+    now_ms: Timestamp,
+    rng: Rng,
+) -> Received:
+    """What a listed device of a contact has written, once it is open."""
+    dropped = Received(Fate.DROPPED, contact.account)
     try:
-        content = decode_content(opened.plaintext)
+        content = decode_content(plaintext)
         contact = note_list_version(tx, contact, content, now_ms)
         if contact.account == own.address.account:
-            taken = take_copy(tx, unsealed.sender, content, now_ms, rng)
+            taken = take_copy(tx, sender, content, now_ms, rng)
         elif content.chat not in {None, own.address.account}:
             return dropped  # it belongs to a chat that this version does not know
         else:
             if content.introduction is not None:
                 contact = _introduced(tx, contact, content, now_ms, rng)
-            taken = _take(tx, contact, unsealed.sender, content, arrival, now_ms, rng)
+            taken = _take(tx, contact, sender, content, arrival, now_ms, rng)
     except (MalformedError, SignatureError):
         return dropped
     except DeviceListForkError:
@@ -193,7 +209,7 @@ def _from_contact(
         list_wanted=wants_list(contact) or is_disputed(tx, contact),
         delivered=taken,
         contacts_changed=keys or content.introduction is not None,
-        alive=unsealed.sender if abs(now_ms - content.sent_at_ms) <= ALIVE_MS else None,
+        alive=sender if abs(now_ms - content.sent_at_ms) <= ALIVE_MS else None,
     )
 
 
@@ -224,26 +240,34 @@ def _from_stranger(
         if isinstance(content.body, Text) and len(content.body.text.encode()) > MAX_REQUEST_TEXT_BYTES:
             return dropped
         if contact is None:
-            contact = request_received(tx, content.introduction, devices, unsealed.sender.account, now_ms, rng)
+            asking = request_received(tx, content.introduction, devices, unsealed.sender.account, now_ms, rng)
         else:
-            contact = learn_list(tx, contact, content.introduction.device_list)
-            if validate_sender(unsealed, root_key, listed_devices(contact), now_ms) is not SenderVerdict.VALID:
-                return dropped  # listed once, and no more: the enclosed list is older than ours
-            if contact.device_list == content.introduction.device_list:  # what opens their mailbox now
-                contact = replace(contact, profile_key=SecretBytes(content.introduction.profile_key))
-                tx.put_contact(contact)
+            asking = _asks_again(tx, contact, unsealed, content.introduction, now_ms)
     except (DecryptionError, MalformedError, SignatureError):
         return dropped
     except DeviceListForkError:
         if contact is not None:
             alarm_fork(tx, contact)
         return dropped
-    if contact is None:
+    if asking is None:
         return dropped
     _keep_session(tx, unsealed.sender, opened)
     if isinstance(content.body, Text | Hello):
-        _take(tx, contact, unsealed.sender, content, arrival, now_ms, rng)
-    return Received(Fate.OPENED, contact.account, contacts_changed=True)
+        _take(tx, asking, unsealed.sender, content, arrival, now_ms, rng)
+    return Received(Fate.OPENED, asking.account, contacts_changed=True)
+
+
+def _asks_again(
+    tx: Tx, contact: Contact, unsealed: Unsealed, introduction: Introduction, now_ms: Timestamp
+) -> Contact | None:
+    """One whose request waits for our answer, and who has the same root key. None: the device is listed no more."""
+    contact = learn_list(tx, contact, introduction.device_list)
+    if validate_sender(unsealed, contact.root_key, listed_devices(contact), now_ms) is not SenderVerdict.VALID:
+        return None  # the enclosed list is older than ours
+    if contact.device_list == introduction.device_list:  # what opens their mailbox now
+        contact = replace(contact, profile_key=SecretBytes(introduction.profile_key))
+        tx.put_contact(contact)
+    return contact
 
 
 def _plaintext(tx: Tx, contact: Contact, unsealed: Unsealed, now_ms: Timestamp, rng: Rng) -> Received:
