@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from bench.figure import Figure
 
 TOUR_S = 40.0
-"""Goal of issue 3, once everything is installed."""
+"""What the whole tour may take once everything is installed."""
 TIMEOUT_S = 280
 
 

@@ -13,7 +13,7 @@ from mepassa.cli.demo.program import Program
 
 SETTLE_S = 10.0
 NODE_MIB, HOME_MIB = 150.0, 65.0
-"""Goals of issue 3: a node; a home without the DHT node."""
+"""What a node may take, and a home without the DHT node, once nothing has happened for a while."""
 
 
 def run() -> Iterator[Figure]:

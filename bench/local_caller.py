@@ -15,6 +15,8 @@ from devtools.programs import WITHIN_S, Json
 
 TEXT, PING, PONG = 1, 9, 10
 """Opcodes of RFC 6455 §5.2."""
+LENGTH_BYTES = {126: 2, 127: 8}
+"""What stands for a payload length that follows, in so many bytes."""
 
 
 class LocalCaller:
@@ -59,11 +61,11 @@ class LocalCaller:
         return dict(json.loads(found))
 
     def next_event(self) -> Json:
-        """Server frames are short, whole and unmasked (RFC 6455 §5.1)."""
+        """Server frames are unmasked (RFC 6455 §5.1), and the node's are whole."""
         while True:
             first, size = self._take(self._hearing, self._events, 2)
-            if size == 126:
-                size = int.from_bytes(self._take(self._hearing, self._events, 2), "big")
+            if size in LENGTH_BYTES:
+                size = int.from_bytes(self._take(self._hearing, self._events, LENGTH_BYTES[size]), "big")
             content = self._take(self._hearing, self._events, size)
             opcode = first & 0x0F
             if opcode == TEXT:

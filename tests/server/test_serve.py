@@ -26,7 +26,7 @@ from mepassa.transports.mailbox import fetch_well_known
 from mepassa.wire.wellknown import RegistrationPolicy
 
 MEMORY_LIMIT_BYTES = 65 * 1024 * 1024
-"""What a home without the bootstrap role may take (issue 3, "Figures")."""
+"""What a home without the bootstrap role may take, so that it fits beside others on a small machine."""
 PEER = "/ip4/198.51.100.1/tcp/4001"
 
 
