@@ -4,10 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mepassa.identity import HomeKeyPair
-from mepassa.model.errors import MalformedError, SignatureError, TooLargeError
+from mepassa.model.errors import DecryptionError, MalformedError, SignatureError, TooLargeError
 from mepassa.model.secret import SecretBytes
 from mepassa.p2p.addresses import parse_multiaddr, parse_peer_id
+from mepassa.p2p.noise import NoiseSession
 from mepassa.p2p.presence import PresenceValidator, check_stored_presence, open_stored_presence, slot_of
+from mepassa.p2p.yamux import INITIAL_WINDOW_BYTES, Yamux, YamuxStream
 from mepassa.server.home import sign_well_known
 from mepassa.server.relay.machine import TurnServer
 from mepassa.transports.ice.candidates import decode_candidate
@@ -18,7 +20,9 @@ from mepassa.wire.presence import StoredPresence, encode_stored_presence
 from mepassa.wire.stun import Lifetime, Method, encode_channel_data
 from tests.doors.door import Fed, Outcome, door, text
 from tests.doors.wire import DOCUMENT, HOME_KEY, HUGE
+from tests.p2p.test_noise import sealed
 from tests.p2p.test_presence_rules import DAY, DEVICE_KEY, NOW_MS, OWN, PRESENCE, record
+from tests.p2p.told_session import frame, lone
 from tests.server.relay.test_relay_machine import PEER, Lab
 from tests.transports.link_peers import envelope, two_friends
 from tests.transports.test_link_machine import dialler, events, listener, open_pair
@@ -55,6 +59,31 @@ def records_of_a_friend(_folder: Path) -> Fed:
         return Outcome(machine.state.value)
 
     return feed, [seed]
+
+
+def noise_messages(_folder: Path) -> Fed:
+    reader, came = sealed(b"one", b"two")
+
+    def feed(data: bytes) -> Outcome:
+        reader._sealed.clear()
+        reader._noise.noise_protocol.cipher_state_decrypt.set_nonce(0)
+        return Outcome("opened" if reader.receive_data(data) else "waits for more")
+
+    return feed, [came, came[:21], came[:21] + bytes(2)]
+
+
+def yamux_frames(_folder: Path) -> Fed:
+    def feed(data: bytes) -> Outcome:
+        conn = lone()
+        conn.receive_data(frame(1, 1, 2, 0) + data)
+        assert all(len(stream._held) <= INITIAL_WINDOW_BYTES for stream in conn._streams.values())
+        return Outcome(f"{len(conn._streams)} streams{', over' if conn.is_closed else ''}")
+
+    return feed, [
+        frame(0, 0, 2, 3) + b"one" + frame(0, 4, 2, 3) + b"two",
+        frame(1, 0, 2, 9) + frame(1, 8, 2, 0) + frame(1, 1, 4, 0),
+        frame(2, 1, 0, 7) + frame(3, 0, 0, 0),
+    ]
 
 
 def relayed(_folder: Path) -> Fed:
@@ -147,6 +176,8 @@ NETWORK = [
         errors=(),
         inputs=100,
     ),
+    door(NoiseSession.receive_data, make=noise_messages, errors=(DecryptionError,)),
+    door(Yamux.receive_data, YamuxStream.receive_frame, make=yamux_frames, errors=(MalformedError,)),
     door(
         TurnServer.receive_datagram,
         "mepassa.server.relay.relaying.Relaying.channel_data",

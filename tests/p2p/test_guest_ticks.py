@@ -11,7 +11,7 @@ import trio.lowlevel
 
 from mepassa.p2p import ticks
 from mepassa.p2p.guest import TrioGuest
-from mepassa.p2p.prompt_lock import PromptLock, PromptSemaphore
+from mepassa.p2p.prompt_lock import PromptLock
 
 
 @pytest.fixture(params=["in the loop", "trio's own way"])
@@ -130,19 +130,16 @@ async def test_a_guest_that_ends_leaves_no_reader_behind(way: str) -> None:
 def test_a_free_lock_is_taken_without_letting_others_run() -> None:
     order: list[str] = []
 
-    async def take(name: str, lock: PromptLock, semaphore: PromptSemaphore) -> None:
+    async def take(name: str, lock: PromptLock) -> None:
         for _ in range(3):
             async with lock:
-                await semaphore.acquire()
                 order.append(name)
-                semaphore.release()
 
     async def main() -> None:
-        lock, semaphore = PromptLock(), PromptSemaphore(1)
+        lock = PromptLock()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(take, "a", lock, semaphore)
-            nursery.start_soon(take, "b", lock, semaphore)
-        assert semaphore.value == 1
+            nursery.start_soon(take, "a", lock)
+            nursery.start_soon(take, "b", lock)
 
     trio.run(main)
     assert order in (["a"] * 3 + ["b"] * 3, ["b"] * 3 + ["a"] * 3)
@@ -151,22 +148,20 @@ def test_a_free_lock_is_taken_without_letting_others_run() -> None:
 def test_a_taken_lock_is_waited_for_and_given_to_one_at_a_time() -> None:
     inside, most = 0, 0
 
-    async def take(lock: PromptLock, semaphore: PromptSemaphore) -> None:
+    async def take(lock: PromptLock) -> None:
         nonlocal inside, most
         for _ in range(5):
             async with lock:
-                await semaphore.acquire()
                 inside += 1
                 most = max(most, inside)
                 await trio.lowlevel.checkpoint()
                 inside -= 1
-                semaphore.release()
 
     async def main() -> None:
-        lock, semaphore = PromptLock(), PromptSemaphore(1)
+        lock = PromptLock()
         async with trio.open_nursery() as nursery:
             for _ in range(5):
-                nursery.start_soon(take, lock, semaphore)
+                nursery.start_soon(take, lock)
 
     trio.run(main)
     assert most == 1

@@ -21,6 +21,7 @@ from mepassa.p2p.guest import TrioGuest
 from mepassa.p2p.hardening import HostLimits, LastingPeerStore
 from mepassa.p2p.host import DialFailure, HostDialError, ListenError, P2pHost
 from mepassa.p2p.stream import HostStream
+from mepassa.p2p.yamux import WIDE_WINDOW_BYTES
 
 ECHO = "/mepassa/test/1"
 LOOPBACK = TcpAddress(IPv4Address("127.0.0.1"), 0)
@@ -194,9 +195,31 @@ async def test_a_reader_that_does_not_read_stops_the_writer(guest: TrioGuest) ->
     far = await listener.streams.get()
     done, _ = await asyncio.wait({writing}, timeout=0.5)
     assert not done
-    assert len(far._held) < 2**20
+    assert len(far._stream._held) <= WIDE_WINDOW_BYTES
     writing.cancel()
     await asyncio.wait({writing})
+    await near.close()
+    await dialler.stop()
+    await listener.host.stop()
+
+
+async def test_a_small_write_is_the_kernels_when_it_returns_and_comes_after_what_still_waits(guest: TrioGuest) -> None:
+    dialler, listener = P2pHost(guest), Listener(guest)
+    address = await listener.start()
+    await dialler.start()
+    near = await dialler.dial(address, listener.host.peer_id, ECHO)
+    assert near.write(b"small").done()
+    large = near.write(bytes(4 * WIDE_WINDOW_BYTES))
+    last = near.write(b"last")
+    assert not large.done()
+    assert not last.done()
+    far = await listener.streams.get()
+    read = b""
+    while len(read) < 4 * WIDE_WINDOW_BYTES + 9:
+        read += await far.read(100_000)
+    assert (read[:5], read[-4:]) == (b"small", b"last")
+    await asyncio.gather(large, last)
+    assert near.write(b"again").done()
     await near.close()
     await dialler.stop()
     await listener.host.stop()

@@ -13,7 +13,7 @@ from typing import Any
 
 import trio
 from libp2p import new_host
-from libp2p.abc import IHost
+from libp2p.abc import IHost, IRawConnection
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.keys import KeyPair
 from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
@@ -33,14 +33,12 @@ from libp2p.peer.peerstore import PeerStore
 from libp2p.rcmgr.connection_limits import ConnectionLimits
 from libp2p.rcmgr.manager import ResourceLimits, ResourceManager
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
-from libp2p.security.noise.transport import Transport as NoiseTransport
-from libp2p.stream_muxer import rw_lock as rw_lock_module
-from libp2p.stream_muxer.yamux import yamux as yamux_module
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
-from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
+from mepassa.p2p.noise import PromptNoise, SendNow
 from mepassa.p2p.prompt_lock import PromptTrio
+from mepassa.p2p.yamux import GivenMuxer, Yamux
 
 PROMPT_TRIO = PromptTrio()
 HAPPY_EYEBALLS_DELAY_S = 0.0005
@@ -96,16 +94,17 @@ def new_hardened_host(
     `advertise`: from the addresses listened on to those that others are told.
     """
     swarm_module._HAPPY_EYEBALLS_DELAY = HAPPY_EYEBALLS_DELAY_S
-    for module in (yamux_module, rw_lock_module, tcp_module, stream_module):
+    for module in (tcp_module, stream_module):
         module.trio = PROMPT_TRIO  # type: ignore[attr-defined]  # a name that it imported
     TrioTCPStream.get_remote_address = _remote_address  # type: ignore[method-assign,assignment]  # it knows none over IPv6
     logging.getLogger("libp2p").setLevel(logging.CRITICAL)  # it writes PeerIds and addresses at every level below
     key_pair = create_new_key_pair(seed)
     own = ID.from_pubkey(key_pair.public_key)
+    muxers = {TProtocol(YAMUX): Yamux}
     host = new_host(
         key_pair=key_pair,
         sec_opt={NOISE: _noise(key_pair)},  # the default also accepts /plaintext/2.0.0
-        muxer_opt={TProtocol(YAMUX): Yamux},
+        muxer_opt=muxers,
         peerstore_opt=LastingPeerStore(own, limits),
         connection_config=_connection_config(limits, deny, health=for_dht),
         resource_manager=_resource_manager(limits),
@@ -113,6 +112,7 @@ def new_hardened_host(
         addrs_factory=None if advertise is None else lambda listened: advertise(list(listened)),
     )
     swarm = network_of(host)
+    swarm.upgrader.muxer_multistream = GivenMuxer(muxers)
     swarm.retry_config = RetryConfig(max_retries=0)
     swarm.auto_connector.maybe_connect = _nothing  # type: ignore[method-assign]  # it dials known peers by itself
     _release_inbound_slots(swarm, limits)
@@ -150,8 +150,15 @@ async def _nothing() -> None:
     pass
 
 
-def _noise(key_pair: KeyPair) -> NoiseTransport:
-    return NoiseTransport(key_pair, noise_privkey=create_noise_key_pair().private_key)
+def _noise(key_pair: KeyPair) -> PromptNoise:
+    return PromptNoise(key_pair, create_noise_key_pair().private_key, _send_now_of)
+
+
+def _send_now_of(raw: IRawConnection) -> SendNow:
+    """trio's sockets send in its tasks only; what is underneath does not block, and sends wherever it is asked."""
+    tcp: Any = raw
+    send_now: SendNow = tcp.stream.stream.socket._sock.send
+    return send_now
 
 
 def _connection_config(limits: HostLimits, deny: Sequence[str], *, health: bool) -> ConnectionConfig:

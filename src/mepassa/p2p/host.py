@@ -106,7 +106,7 @@ class P2pHost:
         async def handle(stream: INetStream) -> None:
             taken = HostStream(self._guest, stream, _connection_of(stream))
             take(taken)
-            await taken.pump()
+            await taken.wait_ended()
 
         self.host.set_stream_handler(TProtocol(protocol), handle)
 
@@ -175,7 +175,6 @@ class P2pHost:
                 await connection.close()
             raise
         taken = HostStream(self._guest, stream, connection)
-        self._guest.spawn(taken.pump)
         opened.append(taken)
         return taken
 

@@ -1,7 +1,6 @@
 """Locks for py-libp2p that make nobody wait for a turn while they are free.
 
-trio's own lock lets every other task run before it is taken, free or not. The library takes some thirty of them on an
-envelope's way there and back, which is half of what that way costs (docs/decisions/0093).
+trio's own lock lets every other task run before it is taken, free or not (docs/decisions/0093).
 """
 
 from types import ModuleType
@@ -35,31 +34,10 @@ class PromptLock:
         self.release()
 
 
-class PromptSemaphore:
-    """The same for a `trio.Semaphore`."""
-
-    def __init__(self, initial_value: int) -> None:
-        self.value = initial_value
-        self._waiting = trio.lowlevel.ParkingLot()
-
-    async def acquire(self) -> None:
-        if self.value:
-            self.value -= 1
-        else:
-            await self._waiting.park()
-
-    def release(self) -> None:
-        if self._waiting:
-            self._waiting.unpark()
-        else:
-            self.value += 1
-
-
 class PromptTrio(ModuleType):
     """`trio` as a module of the library is to see it."""
 
     Lock = PromptLock
-    Semaphore = PromptSemaphore
 
     def __init__(self) -> None:
         super().__init__("trio")

@@ -4,17 +4,13 @@ import asyncio
 from contextlib import suppress
 from typing import Any
 
-import trio
 from libp2p.abc import INetStream
 
 from mepassa.model.addresses import parse_ip
 from mepassa.model.errors import LinkLostError, MalformedError
 from mepassa.p2p.addresses import TcpAddress
 from mepassa.p2p.guest import TrioGuest
-
-READ_BYTES = 64 * 1024
-HELD_BYTES = 256 * 1024
-"""Read and not yet taken; past it the stream is not read any further, and the peer's window closes."""
+from mepassa.p2p.yamux import YamuxStream
 
 
 class HostStream:
@@ -24,72 +20,69 @@ class HostStream:
     """
 
     def __init__(self, guest: TrioGuest, stream: INetStream, connection: Any) -> None:
-        self._guest, self._stream, self._connection = guest, stream, connection
+        carried: Any = stream
+        self._guest, self._connection = guest, connection
+        self._stream: YamuxStream = carried.muxed_stream
         self.peer_id = connection.muxed_conn.peer_id.to_bytes()
         self.remote = _remote_of(stream)
-        self._held = bytearray()
-        self._arrived = asyncio.Event()
-        self._taken: trio.Event | None = None
-        self._ended = self._closed = False
+        self._changed = asyncio.Event()
+        self._writing = 0
+        self._closed = False
+        self._stream.wide()
+        self._stream.on_change = self._changed.set
 
     async def read(self, limit_bytes: int) -> bytes:
         """1 to `limit_bytes` bytes; b"" at the end."""
-        while not self._held and not self._ended:
-            self._arrived.clear()
-            await self._arrived.wait()
-        data = bytes(self._held[:limit_bytes])
-        del self._held[:limit_bytes]
-        if self._taken is not None and len(self._held) < HELD_BYTES:
-            self._taken.set()
+        while not (data := self._stream.take(limit_bytes)) and not self._stream.ended and not self._closed:
+            self._changed.clear()
+            await self._changed.wait()
         return data
 
     def write(self, data: bytes) -> "asyncio.Future[None]":
         """Begun when this returns; awaited until the connection took it. Raises `LinkLostError` when awaited."""
         try:
-            return self._guest.begin(self._write, data)
-        except RuntimeError:  # trio is over, and the connection with it
-            lost: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            lost.set_exception(LinkLostError())
-            return lost
+            if self._closed:
+                raise LinkLostError
+            rest = data if self._writing else self._stream.send(data)
+            if rest or self._stream.muxed_conn.has_unsent:
+                self._writing += 1
+                return self._guest.begin(self._write, rest)
+        except Exception:  # noqa: BLE001 - end, reset, lost connection and trio's end are one thing to a writer
+            return _written(LinkLostError())
+        return _written()
 
-    async def _write(self, data: bytes) -> None:
-        if self._closed:
-            raise LinkLostError
+    async def _write(self, rest: bytes | memoryview) -> None:
         try:
-            await self._stream.write(data)
+            await self._stream.write(rest)
         except Exception as error:
             raise LinkLostError from error
+        finally:
+            self._writing -= 1
 
     async def close(self) -> None:
         """Idempotent, does not wait: what was written before is already the kernel's."""
         if not self._closed:
             self._closed = True
-            self._end()
+            self._changed.set()
             with suppress(RuntimeError):  # trio is over, and the connection with it
                 self._guest.spawn(self._close_connection)
 
-    async def pump(self) -> None:
-        """trio: carry what comes in to whoever reads, until the end."""
-        try:
-            with suppress(Exception):  # end, reset and lost connection are one thing to a reader
-                while data := await self._stream.read(READ_BYTES):
-                    self._held += data
-                    self._arrived.set()
-                    if len(self._held) >= HELD_BYTES:
-                        self._taken = trio.Event()
-                        await self._taken.wait()
-        finally:
-            self._end()
-
-    def _end(self) -> None:
-        self._ended = True
-        self._arrived.set()
-        if self._taken is not None:
-            self._taken.set()
+    async def wait_ended(self) -> None:
+        """trio: whoever was handed the stream may leave it then."""
+        await self._stream.wait_ended()
 
     async def _close_connection(self) -> None:
         with suppress(Exception):  # it is gone, which was the wish
             await self._connection.close()
+
+
+def _written(error: LinkLostError | None = None) -> "asyncio.Future[None]":
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    if error is None:
+        done.set_result(None)
+    else:
+        done.set_exception(error)
+    return done
 
 
 def _remote_of(stream: INetStream) -> TcpAddress | None:
