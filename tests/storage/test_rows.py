@@ -28,6 +28,7 @@ from mepassa.ports.stores import (
     PrekeyRow,
     Renewal,
     SentRow,
+    Tx,
     UnopenedRow,
 )
 from mepassa.storage import InlineDb
@@ -174,6 +175,69 @@ def test_a_sender_who_counts_anew_is_shown_where_its_clock_says(db: InlineDb) ->
     for number, seq in ((1, 8), (2, 9), (3, 4)):
         db.run_now(lambda tx, number=number, seq=seq: tx.insert_message(text(number, seq)))
     assert [row.text for row in db.run_now(lambda tx: tx.messages(BETO, None, 9))] == ["m1", "m2", "m3"]
+
+
+def test_a_place_is_found_without_reading_the_whole_chat(db: InlineDb) -> None:
+    """Counted in SQLite's own steps: a chat a hundred times as long does not cost more."""
+
+    def steps(number: int) -> int:
+        counted = [0]
+
+        def step() -> int:
+            counted[0] += 1
+            return 0
+
+        raw = db._connection._raw
+        raw.set_progress_handler(step, 1)
+        db.run_now(lambda tx: tx.insert_message(text(number, number)))
+        db.run_now(lambda tx: tx.insert_message(text(1_000_000 + number, 1 + number // 100, sender=ANA)))
+        raw.set_progress_handler(None, 1)
+        return counted[0]
+
+    for number in range(1, 20):
+        db.run_now(lambda tx, number=number: tx.insert_message(text(number, number)))
+    short = steps(20)
+    db.run_now(lambda tx: [tx.insert_message(text(number, number)) for number in range(21, 2_000)])
+    for number in (2_000, 2_001):
+        steps(number)  # Ana's first after so many of Beto's passes them; the driver reads a row ahead
+    assert steps(2_002) <= 2 * short
+
+
+def test_a_late_message_looks_back_past_a_clock_that_was_wrong(db: InlineDb) -> None:
+    """What is earlier by one of the two only does not end the search."""
+    early, ahead = text(3, 3), replace(text(9, 1), sent_at_ms=Timestamp(NOW + 900))
+    db.run_now(lambda tx: [tx.insert_message(row) for row in (early, ahead, text(2, 2))])
+    shown = db.run_now(lambda tx: tx.messages(BETO, None, 10))
+    assert [row.id for row in shown] == [mid(2), mid(3), mid(9)]
+
+
+def test_a_transaction_that_fails_leaves_nothing_remembered(db: InlineDb) -> None:
+    beto = Contact(BETO, RootPublicKey(bytes(32)), "Beto", ChatState.ACCEPTED, HOME)
+    db.run_now(lambda tx: (tx.put_own(OWN), tx.put_contact(beto)))
+    assert db.run_now(lambda tx: (tx.own(), tx.contact(BETO))) == (OWN, beto)
+
+    def fails(tx: Tx) -> None:
+        tx.put_own(replace(OWN, name="Somebody"))
+        tx.put_contact(replace(beto, name="Somebody"))
+        tx.put_sender_seq(beto, 7)
+        assert tx.own().name == "Somebody"
+        contact = tx.contact(BETO)
+        assert contact is not None
+        assert contact.last_sender_seq == 7
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        db.run_now(fails)
+    assert db.run_now(lambda tx: (tx.own(), tx.contact(BETO))) == (OWN, beto)
+
+
+def test_a_senders_number_is_kept_and_nothing_else_of_the_contact(db: InlineDb) -> None:
+    beto = Contact(BETO, RootPublicKey(bytes(32)), "Beto", ChatState.ACCEPTED, HOME)
+    db.run_now(lambda tx: tx.put_contact(beto))
+    moved = db.run_now(lambda tx: tx.put_sender_seq(replace(beto, name="Not told"), 7))
+    assert moved.last_sender_seq == 7
+    db._connection._remembered.forget()
+    assert db.run_now(lambda tx: tx.contact(BETO)) == replace(beto, last_sender_seq=7)
 
 
 def test_a_page_is_the_newest_before_a_message_oldest_first(db: InlineDb) -> None:

@@ -5,7 +5,6 @@ import os
 from functools import lru_cache
 from typing import Self
 
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from nacl import bindings
 from nacl.exceptions import CryptoError
 
@@ -24,7 +23,7 @@ def check_identity_key(raw: bytes) -> IdentityKey:
     return IdentityKey(check_ec_public(raw))
 
 
-# libsodium, not OpenSSL: it signs and verifies Ed25519 in half the time.
+# libsodium, not OpenSSL: it signs and verifies Ed25519 in half the time, and agrees without loading the key first.
 
 
 def verify_xeddsa(key: IdentityKey, message: bytes, signature: bytes) -> None:
@@ -64,15 +63,19 @@ def sign_xeddsa(secret: bytes, message: bytes) -> bytes:
 class IdentityKeyPair:
     """`seed`: 32 bytes. The X25519 scalar is clamp(SHA-512(seed)[:32]), the one that Ed25519 uses, too."""
 
-    __slots__ = ("_agreement", "public", "seed")
+    __slots__ = ("public", "seed")
 
-    def __init__(self, seed: SecretBytes) -> None:
+    def __init__(self, seed: SecretBytes, public: IdentityKey | None = None) -> None:
+        """`public` only from `saved`: computing it costs half an agreement."""
         if len(seed) != 32:
             raise InvalidInputError("A device key is made from 32 bytes.")
         self.seed = seed
-        # X25519 clamps by itself (RFC 7748 §5).
-        self._agreement = X25519PrivateKey.from_private_bytes(hashlib.sha512(seed.expose()).digest()[:32])
-        self.public = IdentityKey(bytes([EC_TYPE]) + self._agreement.public_key().public_bytes_raw())
+        self.public = public or IdentityKey(bytes([EC_TYPE]) + bindings.crypto_scalarmult_base(_scalar(seed)))
+
+    @classmethod
+    def saved(cls, seed: SecretBytes, public: IdentityKey) -> Self:
+        """From our own database, which holds both halves: every message asks for this device's."""
+        return cls(seed, public)
 
     @classmethod
     def generate(cls) -> Self:
@@ -87,9 +90,14 @@ class IdentityKeyPair:
         """The X25519 secret with a 33-byte public key, 32 bytes. Raises `MalformedError` for an improper key."""
         check_ec_public(public)
         try:
-            return self._agreement.exchange(X25519PublicKey.from_public_bytes(public[1:]))
-        except ValueError as error:
+            return bindings.crypto_scalarmult(_scalar(self.seed), public[1:])
+        except CryptoError as error:
             raise MalformedError("A public key is not a proper curve point.") from error
 
     def __repr__(self) -> str:
         return f"IdentityKeyPair({self.public.short()}…)"
+
+
+def _scalar(seed: SecretBytes) -> bytes:
+    """libsodium clamps it (RFC 7748 §5), and refuses a point that gives zero."""
+    return hashlib.sha512(seed.expose()).digest()[:32]

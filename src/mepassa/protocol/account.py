@@ -110,7 +110,7 @@ def check_no_account(tx: Tx) -> None:
 
 
 def local_identity(own: OwnAccount) -> LocalIdentity:
-    return LocalIdentity(own.address, IdentityKeyPair(own.device_seed), own.registration_id)
+    return LocalIdentity(own.address, IdentityKeyPair.saved(own.device_seed, own.identity_key), own.registration_id)
 
 
 def sender_certificate(tx: Tx, own: OwnAccount, now_ms: Timestamp) -> bytes:

@@ -13,6 +13,7 @@ from mepassa.model.errors import DiskFullError, NotInitialisedError, WrongPassph
 from mepassa.model.secret import SecretBytes
 from mepassa.ports.stores import Logged
 from mepassa.storage.errors import NewerDatabaseError, StorageError
+from mepassa.storage.rows import Remembered
 from mepassa.storage.schema import MIGRATIONS
 from mepassa.storage.tx import SqlTx
 
@@ -34,6 +35,7 @@ class Connection:
         if create:
             # Before SQLite makes it: the journal beside it takes over the mode.
             os.close(os.open(path, os.O_CREAT, 0o600))
+        self._remembered = Remembered()
         self._raw: Any = sqlcipher3.connect(str(path), isolation_level=None, check_same_thread=False)
         try:
             self._open(key, synchronous)
@@ -76,7 +78,7 @@ class Connection:
 
     def transact(self, work: Callable[[SqlTx], T]) -> tuple[T, tuple[Logged, ...]]:
         """What `work` returned, and the events that are in the log now because of it."""
-        tx = SqlTx(self._raw)
+        tx = SqlTx(self._raw, self._remembered)
         return self._in_transaction(lambda: work(tx)), tx.logged()
 
     def _in_transaction(self, work: Callable[[], T]) -> T:
@@ -86,6 +88,7 @@ class Connection:
                 result = work()
                 self._raw.execute("COMMIT")
             except BaseException:
+                self._remembered.forget()
                 if self._raw.in_transaction:
                     self._raw.execute("ROLLBACK")
                 raise

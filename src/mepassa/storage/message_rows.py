@@ -19,6 +19,9 @@ from mepassa.storage.rows import (
 POSITION_STEP = 1 << 20
 """Room between neighbours, so that a late message finds a place between them without moving anyone."""
 
+LOOKED_BACK = 2_000
+"""How many of a sender's messages a late one may be behind to find its place: as many keys are kept for late ones."""
+
 _MESSAGE = (
     "id, chat, sender, kind, text, sent_at_ms, sender_seq, status, reply_to, route, client_id, receipt_held, expires_ms"
 )
@@ -77,22 +80,31 @@ class MessageRows(Rows):
 
         Later by number *and* by the sender's clock: a sender restored from a copy gives its numbers a second time.
         """
-        later = None
-        if row.sender_seq:
-            later = self._one(
-                "SELECT min(position) FROM messages WHERE chat = ? AND sender = ? AND sender_seq > ? AND sent_at_ms >= ?",
-                row.chat.raw,
-                row.sender.raw,
-                row.sender_seq,
-                row.sent_at_ms,
-            )
-        if later is None or later[0] is None:
+        later = self._later(row) if row.sender_seq else None
+        if later is None:
             newest = self._one("SELECT max(position) FROM messages WHERE chat = ?", row.chat.raw)
             return (newest[0] if newest and newest[0] is not None else 0) + POSITION_STEP
-        before = self._one("SELECT max(position) FROM messages WHERE chat = ? AND position < ?", row.chat.raw, later[0])
-        below = before[0] if before and before[0] is not None else later[0] - 2 * POSITION_STEP
+        before = self._one("SELECT max(position) FROM messages WHERE chat = ? AND position < ?", row.chat.raw, later)
+        below = before[0] if before and before[0] is not None else later - 2 * POSITION_STEP
         # Halving has an end after twenty; then equal positions fall back on sender_seq, which is what counts here.
-        return int((below + later[0]) // 2) if later[0] - below > 1 else int(later[0])
+        return int((below + later) // 2) if later - below > 1 else later
+
+    def _later(self, row: MessageRow) -> int | None:
+        """The first position of what the same sender wrote later. Looked for from the end of the chat, as far back as a
+        message that is earlier both ways: nearly always that is the first one."""
+        later = None
+        from_the_end = self._raw.execute(
+            "SELECT position, sender_seq, sent_at_ms FROM messages WHERE chat = ? AND sender = ? AND sender_seq > 0"
+            " ORDER BY position DESC LIMIT ?",
+            (row.chat.raw, row.sender.raw, LOOKED_BACK),
+        )
+        for position, sender_seq, sent_at_ms in from_the_end:
+            if sender_seq > row.sender_seq and sent_at_ms >= row.sent_at_ms:
+                later = int(position)
+            elif sender_seq <= row.sender_seq and sent_at_ms <= row.sent_at_ms:
+                break
+        from_the_end.close()
+        return later
 
     def update_message(self, row: MessageRow) -> None:
         self._do(

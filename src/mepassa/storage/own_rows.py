@@ -16,13 +16,10 @@ _OWN_MARKS = ", ".join("?" for _ in _OWN.split(","))
 
 
 class OwnRows(Rows):
-    _own: OwnAccount | None = None
-
     def own(self) -> OwnAccount:
-        """Read once a transaction: nearly everything asks for it."""
-        if self._own is None:
-            self._own = self._read_own()
-        return self._own
+        if self._remembered.own is None:
+            self._remembered.own = self._read_own()
+        return self._remembered.own
 
     def _read_own(self) -> OwnAccount:
         row = self._one(f"SELECT {_OWN} FROM own")
@@ -44,7 +41,7 @@ class OwnRows(Rows):
         )
 
     def put_own(self, own: OwnAccount) -> None:
-        self._own = None
+        self._remembered.own = None
         fresh = ", ".join(f"{name} = excluded.{name}" for name in _OWN.split(", "))
         self._do(  # not REPLACE: what an earlier version keeps in its row of its own stays until it is moved
             f"INSERT INTO own (one, {_OWN}) VALUES (1, {_OWN_MARKS}) ON CONFLICT (one) DO UPDATE SET {fresh}",

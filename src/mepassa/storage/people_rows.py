@@ -1,5 +1,6 @@
 """Contacts, invites, and where devices were last reached."""
 
+from dataclasses import replace
 from typing import Any
 
 from mepassa.model.ids import AccountId, Address, Timestamp
@@ -45,10 +46,18 @@ def _to_contact(row: tuple[Any, ...]) -> Contact:
 
 class ContactRows(Rows):
     def contact(self, account: AccountId) -> Contact | None:
-        row = self._one(f"SELECT {_CONTACT} FROM contacts WHERE account = ?", account.raw)
-        return _to_contact(row) if row else None
+        found = self._remembered.contacts.get(account)
+        if found is None:
+            row = self._one(f"SELECT {_CONTACT} FROM contacts WHERE account = ?", account.raw)
+            found = self._remembered.contact(_to_contact(row)) if row else None
+        return found
+
+    def put_sender_seq(self, contact: Contact, seq: int) -> Contact:
+        self._do("UPDATE contacts SET last_sender_seq = ? WHERE account = ?", seq, contact.account.raw)
+        return self._remembered.contact(replace(contact, last_sender_seq=seq))
 
     def put_contact(self, contact: Contact) -> None:
+        self._remembered.contacts.pop(contact.account, None)
         self._do(
             f"INSERT INTO contacts ({_CONTACT}) VALUES ({_MARKS}) ON CONFLICT DO UPDATE SET {_RENEWED}",
             contact.account.raw,
@@ -73,8 +82,8 @@ class ContactRows(Rows):
 
     def contacts(self) -> tuple[Contact, ...]:
         rows = self._all(
-            f"SELECT {_CONTACT} FROM contacts ORDER BY"
-            " max(added_ms, coalesce((SELECT max(sent_at_ms) FROM messages WHERE chat = account), 0)) DESC, account"
+            f"SELECT {_CONTACT} FROM contacts ORDER BY max(added_ms, coalesce((SELECT sent_at_ms FROM messages"
+            " WHERE chat = account ORDER BY position DESC, sender_seq DESC LIMIT 1), 0)) DESC, account"
         )
         return tuple(_to_contact(row) for row in rows)
 

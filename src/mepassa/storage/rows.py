@@ -6,18 +6,43 @@ from mepassa.model.device_list import SignedDeviceList
 from mepassa.model.ids import AccountId, MessageId, Timestamp
 from mepassa.model.route import Route
 from mepassa.model.secret import SecretBytes
-from mepassa.ports.stores import EventRow, MessageRow
+from mepassa.ports.stores import Contact, EventRow, MessageRow, OwnAccount
 from mepassa.wire.codec import Codec
 
 ROUTE: Codec[Route] = Codec(Route, limit_bytes=1024)
 SIGNED_LIST: Codec[SignedDeviceList] = Codec(SignedDeviceList, limit_bytes=8192)
 
 
+MAX_CONTACTS_REMEMBERED = 64
+"""Some KB each: with whom one talks today."""
+
+
+class Remembered:
+    """What nearly every transaction reads and hardly one changes, as it is on disk. It lives as long as the connection,
+    which is the database's only one; a transaction that fails leaves nothing in it."""
+
+    def __init__(self) -> None:
+        self.own: OwnAccount | None = None
+        self.contacts: dict[AccountId, Contact] = {}
+
+    def contact(self, contact: Contact) -> Contact:
+        """From now on this is what `contacts` says of it."""
+        if len(self.contacts) >= MAX_CONTACTS_REMEMBERED:
+            self.contacts.clear()
+        self.contacts[contact.account] = contact
+        return contact
+
+    def forget(self) -> None:
+        self.own = None
+        self.contacts.clear()
+
+
 class Rows:
     """Holds the connection of an open transaction; every family of `SqlTx` is one of these."""
 
-    def __init__(self, raw: Any) -> None:
+    def __init__(self, raw: Any, remembered: Remembered) -> None:
         self._raw = raw
+        self._remembered = remembered
         self._events: list[EventRow] = []
         self._written: dict[MessageId, MessageRow] = {}
         """Messages as this transaction left them: what its events name needs no second look."""

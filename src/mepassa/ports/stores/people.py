@@ -79,6 +79,10 @@ class ContactStore(Protocol):
 
     def put_contact(self, contact: Contact) -> None: ...
 
+    def put_sender_seq(self, contact: Contact, seq: int) -> Contact:
+        """Nothing else of it: what every message changes."""
+        ...
+
     def contacts(self) -> tuple[Contact, ...]:
         """Newest activity first."""
         ...
