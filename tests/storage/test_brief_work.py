@@ -78,6 +78,20 @@ async def test_work_that_is_not_brief_goes_to_the_thread_for_a_while(
     assert not await node.run_brief(here)
     now += 0.2 * database.SLOW_FOR_S
     assert await node.run_brief(here)
+    wait_s = database.SLOW_FOR_S
+    for _ in range(9):  # the loop tries again, and the disk is as slow
+        assert await node.run_brief(taking(2 * database.BRIEF_S))
+        wait_s = min(2 * wait_s, database.SLOW_FOR_AT_MOST_S)
+        now += 0.9 * wait_s
+        assert not await node.run_brief(here)
+        now += 0.2 * wait_s
+    for _ in range(6):
+        assert await node.run_brief(here)
+    for _ in range(2):  # after a quick spell it begins anew
+        assert await node.run_brief(taking(2 * database.BRIEF_S))
+    assert not await node.run_brief(here)
+    now += 1.1 * database.SLOW_FOR_S
+    assert await node.run_brief(here)
 
 
 @pytest.mark.parametrize("run", [SqlDb.run, SqlDb.run_brief])

@@ -35,6 +35,5 @@ class Changes:
 
     def after(self, seq: int) -> tuple[Logged, ...]:
         """Everything after that event that is at hand; none when the next one is not."""
-        if not self._newest or self._newest[0].event.seq > seq + 1:
-            return ()
-        return tuple(logged for logged in self._newest if logged.event.seq > seq)
+        count = self.newest_seq - seq
+        return tuple(self._newest[-place] for place in range(count, 0, -1)) if count <= len(self._newest) else ()

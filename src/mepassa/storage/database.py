@@ -16,8 +16,9 @@ OnEvents = Callable[[Sequence[Logged]], None]
 
 BRIEF_S = 0.005
 """Brief work that takes longer, because of the disk or of what somebody sends us, has made the loop stand still."""
-SLOW_FOR_S = 10.0
-"""After two such within some ten, for so long everything is left to the thread."""
+SLOW_FOR_S, SLOW_FOR_AT_MOST_S = 0.5, 60.0
+"""After two such within some ten, for so long everything is left to the thread; twice as long each time that the loop has
+tried again and found the disk as slow."""
 CHECKPOINT_EVERY = 50
 """Commits between two checkpoints of the log, a megabyte or two. They belong to the thread: SQLite's own would come in
 the middle of a commit."""
@@ -35,6 +36,7 @@ class SqlDb:
         self._slow = 0.0
         """Counts what was slow in the loop; what was quick takes a tenth away."""
         self._quick_from = 0.0
+        self._slow_for_s = SLOW_FOR_S
         self._commits = 0
         self.on_events: OnEvents = lambda _logged: None
         """Hears on the loop, in the order of the log, what each commit has told."""
@@ -49,10 +51,18 @@ class SqlDb:
         try:
             return self._committed(self._connection.transact(work))
         finally:
-            ended = monotonic()
-            self._slow = self._slow + 1 if ended - begun > BRIEF_S else max(0.0, self._slow - 0.1)
-            if self._slow > 1:
-                self._quick_from, self._slow = ended + SLOW_FOR_S, 0.0
+            self._count(begun, monotonic())
+
+    def _count(self, begun: float, ended: float) -> None:
+        if ended - begun > BRIEF_S:
+            self._slow += 1
+        else:
+            self._slow = max(0.0, self._slow - 0.1)
+            if self._slow == 0:
+                self._slow_for_s = SLOW_FOR_S
+        if self._slow > 1:
+            self._quick_from, self._slow = ended + self._slow_for_s, 0.5
+            self._slow_for_s = min(2 * self._slow_for_s, SLOW_FOR_AT_MOST_S)
 
     def _committed(self, found: tuple[T, Sequence[Logged]]) -> T:
         result, logged = found
