@@ -48,6 +48,8 @@ def environment() -> dict[str, str]:
 
 
 def _lacking() -> str | None:
+    if not shutil.which("uv"):
+        return "uv on its PATH (./dev puts it there)"
     if not any(map(shutil.which, ("cc", "gcc", "clang", "cl"))):
         return "C compiler"
     if not (Path(sysconfig.get_path("include")) / "Python.h").exists():
