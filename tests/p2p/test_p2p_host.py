@@ -11,6 +11,8 @@ import trio
 import uvloop
 from hypothesis import given
 from hypothesis import strategies as st
+from libp2p.abc import INetStream
+from libp2p.network.stream.exceptions import StreamError
 from libp2p.peer.peerstore import PeerStore
 from multiaddr import Multiaddr
 
@@ -18,7 +20,7 @@ from mepassa.model.errors import LinkLostError, MalformedError
 from mepassa.model.route import AddressClass
 from mepassa.p2p.addresses import TcpAddress, parse_multiaddr
 from mepassa.p2p.guest import TrioGuest
-from mepassa.p2p.hardening import HostLimits, LastingPeerStore
+from mepassa.p2p.hardening import HostLimits, LastingPeerStore, network_of
 from mepassa.p2p.host import DialFailure, HostDialError, ListenError, P2pHost
 from mepassa.p2p.stream import HostStream
 from mepassa.p2p.yamux import WIDE_WINDOW_BYTES
@@ -350,3 +352,33 @@ async def test_a_task_that_fails_in_trio_ends_alone(guest: TrioGuest) -> None:
     guest.spawn(fails)
     assert await guest.call(answers) == 7
     assert await guest.call(answers) == 7
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"\x03\xff\xfe\n", b"\xff" * 10, b"\x00", b"\x01x", b"\x80\x80\x80\x80\x10" + bytes(200_000)],
+    ids=["not text", "no length", "nothing", "no end of line", "a message of 4 GiB"],
+)
+async def test_a_stranger_who_negotiates_badly_ends_a_stream_and_not_the_host(guest: TrioGuest, said: bytes) -> None:
+    listener, stranger = Listener(guest), P2pHost(guest)
+    address = await listener.start()
+    await stranger.start()
+
+    async def read_on(stream: INetStream) -> None:
+        while True:
+            await stream.read(1_000)
+
+    async def negotiate_badly() -> None:
+        network = network_of(stranger.host)
+        connection = await network.dial_addr(Multiaddr(str(address)), listener.host.host.get_id())
+        stream = await connection.new_stream()
+        await stream.write(said)
+        with trio.fail_after(4), pytest.raises(StreamError):
+            await read_on(stream)
+        await connection.close()
+
+    await guest.call(negotiate_badly)
+    friend = await stranger.dial(address, listener.host.peer_id, ECHO)
+    await friend.close()
+    await stranger.stop()
+    await listener.host.stop()

@@ -18,7 +18,7 @@ from libp2p.stream_muxer.yamux.yamux import Yamux as TheirYamux
 
 from mepassa.model.errors import MalformedError
 from mepassa.p2p import yamux
-from mepassa.p2p.yamux import INITIAL_WINDOW_BYTES, MAX_STREAMS, WIDE_WINDOW_BYTES, Yamux, YamuxStream
+from mepassa.p2p.yamux import IDLE_S, INITIAL_WINDOW_BYTES, MAX_STREAMS, WIDE_WINDOW_BYTES, Yamux, YamuxStream
 from tests.p2p.raw_pair import BOTH_WAYS, OURS, Muxed, chance, muxed_pair
 from tests.p2p.told_session import frame, lone, told
 
@@ -339,5 +339,106 @@ def test_a_write_waits_for_the_kernel_and_streams_take_turns_behind_it() -> None
             assert sorted(done) == [0, 1]
             for other in others:
                 assert await other.read(200) == b"x" * 100
+
+    trio.run(main)
+
+
+def test_thousands_of_frames_received_at_once_are_answered_in_one_message() -> None:
+    async def main() -> None:
+        async with muxed_pair() as pair:
+            begin = len(pair.near_raw.seen)
+            pair.near.secured_conn.send(b"".join(frame(PING, SYN, 0, number) for number in range(5_000)))
+            await trio.testing.wait_all_tasks_blocked()
+            answered = len(pair.near_raw.seen) - begin
+            assert answered == 5_000 * 12 + 2 + 16
+
+    trio.run(main)
+
+
+async def test_a_peer_that_closes_no_stream_is_asked_on_so_many_and_no_more(conn: Yamux) -> None:
+    for _ in range(MAX_STREAMS):
+        await (await conn.open_stream()).close()
+    with pytest.raises(MuxedStreamError):
+        await conn.open_stream()
+    conn.receive_data(frame(UPDATE, FIN, 1, 0))
+    await conn.open_stream()
+
+
+def test_a_peer_that_fills_the_windows_of_many_streams_is_left_before_they_are_all_full() -> None:
+    async def main() -> None:
+        async with muxed_pair() as pair:
+            for _ in range(2 * WIDE_WINDOW_BYTES // INITIAL_WINDOW_BYTES):
+                await (await pair.near.open_stream()).write(bytes(INITIAL_WINDOW_BYTES))
+            one_more = await pair.near.open_stream()
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert not pair.far.is_closed
+            await one_more.write(b"x")
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            assert pair.far.is_closed
+
+    trio.run(main)
+
+
+@pytest.mark.parametrize("closed", [False, True], ids=["none was opened", "the last was closed"])
+def test_a_connection_that_carries_no_stream_is_over(closed: bool) -> None:
+    """Its peer may be dead: nothing is sent, so TCP does not say so, and its place is one of few."""
+
+    async def main() -> None:
+        async with muxed_pair() as pair:
+            if closed:
+                near = await pair.near.open_stream()
+                far = await pair.far.accept_stream()
+                await trio.sleep(10 * IDLE_S)
+                assert not any(conn.is_closed for conn in both(pair)), "a stream is life enough; it has its own pings"
+                await near.close()
+                await far.close()
+            await trio.sleep(2 * IDLE_S + 1)
+            assert all(conn.is_closed for conn in both(pair))
+
+    trio.run(main, clock=trio.testing.MockClock(autojump_threshold=0.01))
+
+
+def test_what_the_swarm_raises_at_the_end_of_a_connection_does_not_end_the_swarm() -> None:
+    async def on_close() -> None:
+        raise RuntimeError
+
+    async def main() -> None:
+        async with muxed_pair() as pair:
+            pair.near.on_close = on_close
+            await pair.far.close()
+
+    trio.run(main)
+
+
+def test_a_write_that_waits_for_room_ends_when_its_stream_is_closed() -> None:
+    async def main() -> None:
+        async with muxed_pair() as pair, trio.open_nursery() as nursery:
+            stream = await pair.near.open_stream()
+
+            async def write() -> None:
+                with pytest.raises(MuxedStreamClosed):
+                    await stream.write(bytes(INITIAL_WINDOW_BYTES + 1))
+
+            nursery.start_soon(write)
+            await trio.testing.wait_all_tasks_blocked(0.01)
+            await stream.close()
+            with trio.fail_after(5):
+                while nursery.child_tasks:
+                    await trio.lowlevel.checkpoint()
+
+    trio.run(main)
+
+
+def test_a_write_cancelled_half_way_resets_its_stream_and_the_connection_lives() -> None:
+    async def main() -> None:
+        async with muxed_pair() as pair:
+            stream, other = await pair.near.open_stream(), await pair.near.open_stream()
+            with trio.move_on_after(0.05):
+                await stream.write(bytes(INITIAL_WINDOW_BYTES + 1))
+            with pytest.raises(MuxedStreamReset):
+                await stream.write(b"not the rest of it")
+            await other.write(b"x")
+            await pair.far.accept_stream()
+            assert await (await pair.far.accept_stream()).read(1) == b"x"
 
     trio.run(main)

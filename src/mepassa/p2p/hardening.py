@@ -9,11 +9,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import trio
 from libp2p import new_host
-from libp2p.abc import IHost, IRawConnection
+from libp2p.abc import IHost, INetStream, IRawConnection
 from libp2p.crypto.ed25519 import create_new_key_pair
 from libp2p.crypto.keys import KeyPair
 from libp2p.crypto.x25519 import create_new_key_pair as create_noise_key_pair
@@ -34,6 +35,7 @@ from libp2p.rcmgr.connection_limits import ConnectionLimits
 from libp2p.rcmgr.manager import ResourceLimits, ResourceManager
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
+from libp2p.utils import varint as varint_module
 from multiaddr import Multiaddr
 
 from mepassa.p2p.noise import PromptNoise, SendNow
@@ -43,6 +45,8 @@ from mepassa.p2p.yamux import GivenMuxer, Yamux
 PROMPT_TRIO = PromptTrio()
 HAPPY_EYEBALLS_DELAY_S = 0.0005
 """The library waits 250 ms for a second address family before each connect, even where there is one address."""
+MAX_NEGOTIATED_BYTES = 4_096
+"""A message of multistream-select is the name of a protocol. The library reads as much as a stranger announces."""
 CONNECTIONS_PER_PEER = 20
 """Up to 16 addresses are dialled at once; the losers are closed a moment later."""
 
@@ -96,6 +100,9 @@ def new_hardened_host(
     swarm_module._HAPPY_EYEBALLS_DELAY = HAPPY_EYEBALLS_DELAY_S
     for module in (tcp_module, stream_module):
         module.trio = PROMPT_TRIO  # type: ignore[attr-defined]  # a name that it imported
+    varint_module.read_varint_prefixed_bytes = partial(  # what `read_delim` calls
+        varint_module.read_varint_prefixed_bytes_limited, max_length=MAX_NEGOTIATED_BYTES
+    )
     TrioTCPStream.get_remote_address = _remote_address  # type: ignore[method-assign,assignment]  # it knows none over IPv6
     logging.getLogger("libp2p").setLevel(logging.CRITICAL)  # it writes PeerIds and addresses at every level below
     key_pair = create_new_key_pair(seed)
@@ -116,6 +123,7 @@ def new_hardened_host(
     swarm.retry_config = RetryConfig(max_retries=0)
     swarm.auto_connector.maybe_connect = _nothing  # type: ignore[method-assign]  # it dials known peers by itself
     _release_inbound_slots(swarm, limits)
+    _contain_streams(swarm)
     if not for_dht:
         host.remove_stream_handler(IDENTIFY)
         host.remove_stream_handler(IDENTIFY_PUSH)
@@ -235,3 +243,17 @@ def _release_inbound_slots(swarm: Swarm, limits: HostLimits) -> None:
                 await raw.close()
 
     swarm._handle_inbound_connection = accept  # type: ignore[method-assign,assignment]  # ours knows no subclass
+
+
+def _contain_streams(swarm: Swarm) -> None:
+    """What serving a stranger's stream raises ends that stream. The library lets it end the host: four bytes do."""
+    serve = swarm.common_stream_handler
+
+    async def contained(stream: INetStream) -> None:
+        try:
+            await serve(stream)
+        except Exception:  # noqa: BLE001 - the library names some of what it raises here, not all
+            with suppress(Exception):
+                await stream.reset()
+
+    swarm.set_stream_handler(contained)

@@ -39,9 +39,15 @@ WIDE_WINDOW_BYTES = 2**20
 MAX_FRAME_BYTES = MAX_PLAINTEXT_LENGTH - HEADER.size
 """Of ours: it fits one Noise message."""
 MAX_STREAMS = 256
-"""Open at a time; past it the peer's are reset. A link is one stream, a query in the DHT another."""
+"""Open at a time; past it the peer's are reset and ours fail: a peer that closes none of them would grow without end.
+A link is one stream, a query in the DHT another."""
+MAX_HELD_BYTES = 2 * WIDE_WINDOW_BYTES
+"""Received for all streams together and not taken: the windows of `MAX_STREAMS` add up to 64 MiB."""
 MAX_UNSENT_BYTES = 2**20
 """A peer that makes us answer and does not read the answers is left."""
+IDLE_S = 30.0
+"""A connection that carries no stream for so long, or up to twice as long, is over: its peer may be dead, and TCP does
+not say so while nothing is sent. The DHT's pings are streams, every few seconds."""
 
 DATA, WINDOW_UPDATE, PING, GO_AWAY = range(4)
 SYN, ACK, FIN, RST = 1, 2, 4, 8
@@ -65,6 +71,10 @@ class YamuxStream(IMuxedStream):
     def ended(self) -> bool:
         """Nothing comes any more but what is held."""
         return self._all_received or self._reset
+
+    @property
+    def held_bytes(self) -> int:
+        return len(self._held)
 
     def wide(self) -> None:
         """Let the peer send up to `WIDE_WINDOW_BYTES` before they are taken, and tell it so."""
@@ -130,7 +140,7 @@ class YamuxStream(IMuxedStream):
 
     async def read(self, n: int | None = None) -> bytes:
         """What has come, at most `n` bytes of it."""
-        while not self._held:
+        while not self._held and n != 0:
             if self._all_received:
                 raise MuxedStreamEOF
             if self._reset:
@@ -142,10 +152,14 @@ class YamuxStream(IMuxedStream):
         """Until all of it is the kernel's."""
         async with self._turn:
             data = memoryview(data)
-            while data := self.send(data):
-                await self.muxed_conn.flushed()
-                while not self._send_window and not self._reset:
-                    await self._changed.park()
+            try:
+                while data := self.send(data):
+                    await self.muxed_conn.flushed()
+                    while not (self._send_window or self._reset or self._all_sent):
+                        await self._changed.park()
+            except trio.Cancelled:  # what came next would be read as the rest of it
+                await self.reset()
+                raise
             await self.muxed_conn.flushed()
 
     async def close(self) -> None:
@@ -154,6 +168,7 @@ class YamuxStream(IMuxedStream):
             self._all_sent = True
             self.muxed_conn.tell(WINDOW_UPDATE, FIN, self.stream_id, 0)
             self._forget_when_over()
+            self._changed.unpark_all()
 
     async def reset(self) -> None:
         if not self._reset:
@@ -186,11 +201,13 @@ class Yamux(IMuxedConn):
         self.on_close: Callable[[], Awaitable[Any]] | None = None
         self._received = bytearray()
         """Not yet a whole frame."""
+        self._answers = bytearray()
+        """To what is being received, so that frames sent by the thousand are not answered by thousands of packets."""
         self._streams: dict[int, YamuxStream] = {}
         self._next_id = 1 if conn.is_initiator else 2
         self._offered, self._to_accept = trio.open_memory_channel[YamuxStream](MAX_STREAMS)
         self._unsent, self._flushed = trio.lowlevel.ParkingLot(), trio.lowlevel.ParkingLot()
-        self._ended = False
+        self._ended = self._used = False
 
     # --- bytes in -----------------------------------------------------------------------------------------------------
 
@@ -210,11 +227,15 @@ class Yamux(IMuxedConn):
             begin = body + size
             self._receive_frame(kind, flags, stream_id, length, bytes(self._received[body:begin]))
         del self._received[:begin]
+        if self._answers:
+            answers, self._answers = bytes(self._answers), bytearray()
+            with suppress(Exception):  # as `tell`
+                self._send(answers)
 
     def _receive_frame(self, kind: int, flags: int, stream_id: int, length: int, data: bytes) -> None:
         if kind == PING:
             if flags & SYN:
-                self.tell(PING, ACK, 0, length)
+                self._answers += HEADER.pack(0, PING, ACK, 0, length)
         elif kind == GO_AWAY:
             self._end()
         else:
@@ -231,19 +252,26 @@ class Yamux(IMuxedConn):
                 raise trio.WouldBlock
             self._offered.send_nowait(stream)
         except trio.WouldBlock:
-            self.tell(WINDOW_UPDATE, RST, stream_id, 0)
+            self._answers += HEADER.pack(0, WINDOW_UPDATE, RST, stream_id, 0)
             return None
-        self._streams[stream_id] = stream
-        self.tell(WINDOW_UPDATE, ACK, stream_id, 0)
+        self._keep(stream)
+        self._answers += HEADER.pack(0, WINDOW_UPDATE, ACK, stream_id, 0)
         return stream
+
+    def _keep(self, stream: YamuxStream) -> None:
+        self._streams[stream.stream_id] = stream
+        self._used = True
 
     # --- bytes out ----------------------------------------------------------------------------------------------------
 
     def send(self, kind: int, flags: int, stream_id: int, length: int, data: bytes | memoryview = b"") -> None:
         """Raises what the connection's end raises, or `MuxedStreamError` after it."""
+        self._send(b"".join((HEADER.pack(0, kind, flags, stream_id, length), data)))
+
+    def _send(self, frames: bytes) -> None:
         if self._ended:
             raise MuxedStreamError
-        self.secured_conn.send(b"".join((HEADER.pack(0, kind, flags, stream_id, length), data)))
+        self.secured_conn.send(frames)
         if self.secured_conn.unsent:
             self._unsent.unpark_all()
 
@@ -271,24 +299,34 @@ class Yamux(IMuxedConn):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._until_the_end, self._flush, nursery.cancel_scope)
                 nursery.start_soon(self._until_the_end, self._receive, nursery.cancel_scope)
+                nursery.start_soon(self._until_the_end, self._wait_idle, nursery.cancel_scope)
                 self.event_started.set()
         finally:
             self._end()
-            with trio.CancelScope(shield=True):
+            with trio.CancelScope(shield=True), suppress(Exception):
                 await self.secured_conn.close()
         if self.on_close is not None:
-            await self.on_close()
+            with suppress(Exception):  # the swarm runs us beside all others: what escapes here ends the host
+                await self.on_close()
 
-    async def _until_the_end(self, work: Callable[[], Awaitable[None]], both: trio.CancelScope) -> None:
+    async def _until_the_end(self, work: Callable[[], Awaitable[None]], every: trio.CancelScope) -> None:
         with suppress(Exception):  # a stranger's frame, a lost connection: each is the end of this connection alone
             await work()
-        both.cancel()
+        every.cancel()
+
+    async def _wait_idle(self) -> None:
+        self._used = True
+        while self._used:
+            self._used = bool(self._streams)
+            await trio.sleep(IDLE_S)
 
     async def _receive(self) -> None:
         while not self._ended and (data := await self.secured_conn.receive()):
             self.receive_data(data)
             if len(self.secured_conn.unsent) > MAX_UNSENT_BYTES:
                 raise MalformedError("Asks, and does not read the answers.")
+            if sum(stream.held_bytes for stream in self._streams.values()) > MAX_HELD_BYTES:
+                raise MalformedError("Sends more than is taken.")
 
     async def _flush(self) -> None:
         while True:
@@ -327,10 +365,12 @@ class Yamux(IMuxedConn):
         await self.secured_conn.close()
 
     async def open_stream(self) -> YamuxStream:
+        if len(self._streams) >= MAX_STREAMS:
+            raise MuxedStreamError
         stream = YamuxStream(self, self._next_id)
         self._next_id += 2
         self.send(WINDOW_UPDATE, SYN, stream.stream_id, 0)
-        self._streams[stream.stream_id] = stream
+        self._keep(stream)
         return stream
 
     async def accept_stream(self) -> YamuxStream:
