@@ -92,7 +92,11 @@ def _build(folder: Path) -> None:
         FOLDER.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=FOLDER) as unpacked, zipfile.ZipFile(wheel) as packed:
             packed.extractall(whole := Path(unpacked) / "whole")
-            whole.rename(folder)
+            try:
+                whole.rename(folder)
+            except OSError:
+                if not folder.exists():  # else another run has built the same meanwhile
+                    raise
 
 
 def main(command: list[str]) -> int:
@@ -101,6 +105,11 @@ def main(command: list[str]) -> int:
     except NotCompiledError as error:
         print(f"dev: not compiled: {error}", file=sys.stderr)
         return 1
+    if shutil.which(command[0]) is None:
+        print(f"dev: there is no command {command[0]}", file=sys.stderr)
+        return 127
+    if os.name != "nt":
+        os.execvpe(command[0], command, env)  # noqa: S606 - no shell is wanted: the same process, which every signal reaches
     return subprocess.run(command, env=env, check=False).returncode
 
 

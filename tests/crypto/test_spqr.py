@@ -172,7 +172,6 @@ def test_reduction_is_exact_below_2_to_the_26_and_compression_for_every_coeffici
         assert bool((compress(coefficients) == expected).all())
 
 
-@pytest.mark.interpreted
 def test_secret_arithmetic_has_no_division() -> None:
     """KyberSlash: `%` and `//` on secret coefficients leak through time. Only public sampling may branch."""
     import ast

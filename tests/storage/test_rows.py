@@ -219,7 +219,7 @@ def test_a_transaction_that_fails_leaves_nothing_remembered(db: InlineDb) -> Non
     def fails(tx: Tx) -> None:
         tx.put_own(replace(OWN, name="Somebody"))
         tx.put_contact(replace(beto, name="Somebody"))
-        tx.put_sender_seq(beto, 7)
+        tx.put_sender_seq(BETO, 7)
         assert tx.own().name == "Somebody"
         contact = tx.contact(BETO)
         assert contact is not None
@@ -234,10 +234,12 @@ def test_a_transaction_that_fails_leaves_nothing_remembered(db: InlineDb) -> Non
 def test_a_senders_number_is_kept_and_nothing_else_of_the_contact(db: InlineDb) -> None:
     beto = Contact(BETO, RootPublicKey(bytes(32)), "Beto", ChatState.ACCEPTED, HOME)
     db.run_now(lambda tx: tx.put_contact(beto))
-    moved = db.run_now(lambda tx: tx.put_sender_seq(replace(beto, name="Not told"), 7))
-    assert moved.last_sender_seq == 7
+    assert db.run_now(lambda tx: tx.contact(BETO)) == beto
+    db.run_now(lambda tx: (tx.put_sender_seq(BETO, 7), tx.put_sender_seq(ANA, 8)))
+    remembered = db.run_now(lambda tx: (tx.contact(BETO), tx.contact(ANA)))
     db._connection._remembered.forget()
-    assert db.run_now(lambda tx: tx.contact(BETO)) == replace(beto, last_sender_seq=7)
+    on_disk = db.run_now(lambda tx: (tx.contact(BETO), tx.contact(ANA)))
+    assert remembered == on_disk == (replace(beto, last_sender_seq=7), None)
 
 
 def test_a_page_is_the_newest_before_a_message_oldest_first(db: InlineDb) -> None:

@@ -67,7 +67,7 @@ def compose_text(
         if quoted is None or quoted.chat != chat:
             raise NotFoundError("The message to reply to is not in this chat.", field="reply_to")
     seq = contact.last_sender_seq + 1
-    contact = tx.put_sender_seq(contact, seq)
+    tx.put_sender_seq(chat, seq)
     row = MessageRow(
         id=MessageId(rng.token(16)),
         chat=chat,

@@ -82,7 +82,7 @@ def _show(tx: Tx, own: AccountId, chat: AccountId, content: Content, now_ms: Tim
     tx.insert_message(replace(row, expires_ms=Timestamp(row.sent_at_ms + EXPIRY_MS)))
     contact = tx.contact(chat)
     if contact is not None and contact.last_sender_seq < content.sender_seq:
-        tx.put_sender_seq(contact, content.sender_seq)
+        tx.put_sender_seq(contact.account, content.sender_seq)
     tx.append_event(EventKind.MESSAGE, chat=chat, message_id=content.message_id)
     tx.append_event(EventKind.CHAT, chat=chat)
 

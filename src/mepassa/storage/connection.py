@@ -116,4 +116,5 @@ class Connection:
 
     def close(self) -> None:
         """Idempotent. What was not committed is gone."""
+        self._remembered.forget()
         self._raw.close()

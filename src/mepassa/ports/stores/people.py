@@ -79,8 +79,8 @@ class ContactStore(Protocol):
 
     def put_contact(self, contact: Contact) -> None: ...
 
-    def put_sender_seq(self, contact: Contact, seq: int) -> Contact:
-        """Nothing else of it: what every message changes."""
+    def put_sender_seq(self, account: AccountId, seq: int) -> None:
+        """A contact's `last_sender_seq` and nothing else of it: what every message changes."""
         ...
 
     def contacts(self) -> tuple[Contact, ...]:
