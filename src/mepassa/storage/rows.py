@@ -27,7 +27,7 @@ class Remembered:
 
     def contact(self, contact: Contact) -> Contact:
         """From now on this is what `contacts` says of it."""
-        if len(self.contacts) >= MAX_CONTACTS_REMEMBERED:
+        if contact.account not in self.contacts and len(self.contacts) >= MAX_CONTACTS_REMEMBERED:
             self.contacts.clear()
         self.contacts[contact.account] = contact
         return contact
