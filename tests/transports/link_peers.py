@@ -11,6 +11,9 @@ from mepassa.model.keys import IdentityKey
 from mepassa.model.secret import SecretBytes
 from mepassa.ports.transport import Link
 
+REFUSES_AFTER_S = 0.05
+"""Longer than a link's way there and back: what is sent at once is there by then."""
+
 
 class Person:
     """A device with a real key; `peer_key` knows whom `befriend` named. Implements `LinkIdentity`."""
@@ -52,12 +55,17 @@ class Recorder:
     received: list[SealedEnvelope] = field(default_factory=list)
     hold: asyncio.Event | None = None
     refuse: type[Exception] | None = None
+    refuse_link: type[Exception] | None = None
+    """Raised a moment after the link has opened."""
     then: Callable[[], Awaitable[None]] | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def link_opened(self, link: Link) -> None:
         self.opened.append(link)
         self.changed.set()
+        if self.refuse_link is not None:
+            await asyncio.sleep(REFUSES_AFTER_S)
+            raise self.refuse_link
 
     async def envelope_received(self, link: Link, envelope: SealedEnvelope) -> bool:
         if self.hold is not None:

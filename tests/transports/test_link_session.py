@@ -305,6 +305,20 @@ def test_two_that_dial_each_other_at_once_keep_exactly_one_link(seed: int) -> No
     play(scenario, seed=seed)
 
 
+def test_what_is_sent_on_a_link_that_is_being_refused_is_not_taken() -> None:
+    async def scenario(meeting: Meeting) -> None:
+        meeting.bruno.recorder.refuse_link = PathRefusedError
+        link, other, _ = meeting.connect()
+        await link.wait_open()
+        with pytest.raises(LinkLostError):
+            await link.send(envelope(1))
+        await other.wait_closed()
+        assert meeting.bruno.recorder.received == []
+        assert meeting.bruno.recorder.closed == [other]
+
+    play(scenario)
+
+
 def test_the_older_link_stays_while_the_newer_ones_hello_is_refused() -> None:
     async def scenario(meeting: Meeting) -> None:
         older, _, _ = await meeting.open()

@@ -89,10 +89,11 @@ class Meeting:
     async def agent(self, allowed: Allowed, gather: Callable[[Allowed], Awaitable[Agent]]) -> Agent:
         """Our agent, gathered on first use; several callers share one gathering.
 
-        Gathered anew when it shows more than may be shown now: whoever waits for the old one gets the new one.
+        Gathered anew when it shows more than may be shown now and nothing has been told of it: whoever waits for the old
+        one gets the new one.
         """
         known = self._allowed
-        if known is not None and self.ice is None and known.shows_more_than(allowed):
+        if known is not None and not self._told.is_set() and known.shows_more_than(allowed):
             await self._drop_agent()
         self.begin(allowed, gather)
         while True:

@@ -293,7 +293,8 @@ class LinkSession:
                 match await self._told.get():
                     case LinkOpened():
                         opened = True
-                        await self._tell_opened()
+                        if not await self._tell_opened():
+                            return  # refused: what came after the hello is not for it either
                     case EnvelopeReceived(envelope):
                         await self._tell_envelope(envelope)
                     case LinkClosed():
@@ -302,7 +303,8 @@ class LinkSession:
             if opened:
                 await self._tell_closed()
 
-    async def _tell_opened(self) -> None:
+    async def _tell_opened(self) -> bool:
+        """Whether the handler takes this link."""
         if self._links is not None:
             self._links.add(self)
         try:
@@ -311,10 +313,11 @@ class LinkSession:
             log.error("link.handler_failed", extra={"error": type(error).__name__})  # noqa: TRY400 - no user data
             self._machine.close()
             self._pump()
-            return
+            return False
         if self.is_open:
             self._was_opened = True
             self._settled.set()
+        return True
 
     async def _tell_closed(self) -> None:
         if self._links is not None:
