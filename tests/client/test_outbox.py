@@ -150,7 +150,7 @@ def test_send_by_server_offers_a_waiting_row_again(pair: tuple[Phone, Phone]) ->
         await asyncio.sleep(1)
         assert [item.stored_only for items in courier.calls for item in items] == [False, True]
         assert ana.message(sent.id).status is MessageStatus.STORED
-        assert ana.outbox() == ()
+        assert ana.waiting() == 0
 
     play(ana, MoodyHome(), courier, story)
 
@@ -428,7 +428,7 @@ def test_an_insurance_deposit_is_called_back_when_the_path_has_acknowledged(pair
         assert home.deposits == []
         assert home.begun == 1
         assert ana.message(sent.id).status is MessageStatus.DELIVERED
-        assert ana.outbox() == ()
+        assert ana.waiting() == 0
         assert all(call.done() for call in watched.calls)
 
     play_paths(ana, home, story)
@@ -452,7 +452,7 @@ def test_a_deposit_that_the_home_has_answered_is_recorded_although_the_path_ackn
         await asyncio.sleep(60)
         assert [type(outcome) for outcome in watched.recorded] == [Sent, Stored]
         assert ana.message(sent.id).status is MessageStatus.DELIVERED
-        assert ana.outbox() == ()
+        assert ana.waiting() == 0
 
     play_paths(ana, home, story)
 
@@ -512,7 +512,7 @@ def test_on_a_full_disk_nothing_is_lost_and_all_goes_on_when_there_is_room(
         await asyncio.sleep(FULL_DISK_PAUSE_S * (full_for + 3))
         assert disk.full_for == 0
         assert [ana.message(row.id).status for row in sent] == [MessageStatus.STORED] * 3
-        assert ana.outbox() == ()
+        assert ana.waiting() == 0
 
     play(ana, home, None, story, db=disk)
 

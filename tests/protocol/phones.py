@@ -201,6 +201,10 @@ class Phone:
     def outbox(self) -> tuple[OutboxRow, ...]:
         return self.db.run_now(lambda tx: tx.outbox())
 
+    def waiting(self) -> int:
+        """Envelopes, and accounts that are owed receipts."""
+        return self.db.run_now(lambda tx: tx.waiting())
+
 
 def settle(one: Phone, two: Phone, *, route: Route = STORED, rounds: int = 12) -> list[Fate]:
     """Carry envelopes both ways until both outboxes are empty, letting the small delays of receipts pass."""
@@ -208,7 +212,7 @@ def settle(one: Phone, two: Phone, *, route: Route = STORED, rounds: int = 12) -
     for _ in range(rounds):
         for sender, reader in ((one, two), (two, one)):
             fates += [reader.take(envelope, route).fate for envelope in sender.post(reader)]
-        if not one.outbox() and not two.outbox():
+        if not one.waiting() and not two.waiting():
             return fates
         one.clock.advance(6)
         if two.clock is not one.clock:

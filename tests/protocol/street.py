@@ -102,7 +102,7 @@ class Street:
             for phone in self.on():
                 self.post(phone)
             fates += self.deliver()
-            if not any(phone.outbox() for phone in self.on()):
+            if not any(phone.waiting() for phone in self.on()):
                 return fates
             for clock in clocks.values():
                 clock.advance(6)

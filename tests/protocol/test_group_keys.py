@@ -151,7 +151,7 @@ def test_who_holds_the_key_is_told_once(three: Three) -> None:
     first = chain_id(three.ana)
     for number in range(3):
         sealed = say(three.ana, b"%d" % number, *three.all)
-        assert (sealed.renewed, three.ana.outbox()) == (None, ())
+        assert (sealed.renewed, three.ana.waiting()) == (None, 0)
         assert hear(three.beto, sealed.copies[0][1], three.ana) == b"%d" % number
         three.ana.reopen()
         three.beto.reopen()
@@ -364,7 +364,7 @@ def test_what_was_sealed_is_undone_with_its_transaction(three: Three) -> None:
     with pytest.raises(LookupError):
         three.ana.db.run_now(fails)
     assert three.ana.db.run_now(lambda tx: tx.own_sender_key(GROUP)) == before
-    assert three.ana.outbox() == ()
+    assert three.ana.waiting() == 0
 
 
 # --- reading -----------------------------------------------------------------------------------------------------------

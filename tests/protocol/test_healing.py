@@ -115,7 +115,7 @@ def test_poison_costs_one_row_and_three_requests(pair: Pair) -> None:
         beto.db.run_now(lambda tx: healing.ask_again(tx, beto.now, beto.rng))
     assert asked == MAX_REQUESTS_PER_ENVELOPE
     assert beto.unopened(ana) == 1
-    assert ana.outbox() == ()
+    assert ana.waiting() == 0
     ana.write(beto, "depois")
     settle(ana, beto)
     assert beto.texts(ana)[-1] == "depois"
@@ -156,7 +156,7 @@ def test_more_than_are_shown_is_healed_all_the_same(pair: Pair) -> None:
 def test_poison_without_a_ratchet_key_asks_for_nothing(pair: Pair) -> None:
     ana, beto = pair
     assert beto.take(poison(ana, beto, b"")).fate is Fate.COULD_NOT_OPEN
-    assert beto.outbox() == ()
+    assert beto.waiting() == 0
     assert beto.unopened(ana) == 1
 
 
@@ -172,7 +172,7 @@ def test_bytes_that_are_no_envelope_leave_no_trace(pair: Pair) -> None:
         raw[place] ^= 1
         assert beto.take(SealedEnvelope(bytes(raw))).fate is Fate.DROPPED
     assert beto.db.run_now(lambda tx: tx.event_span()) == before
-    assert beto.outbox() == ()
+    assert beto.waiting() == 0
     assert beto.take(envelope).fate is Fate.OPENED
 
 
@@ -199,7 +199,7 @@ def test_only_the_device_that_it_was_made_for_is_answered(pair: Pair, caio: Phon
     sent = ana.db.run_now(lambda tx: tx.sent(envelope.id))
     assert sent is not None
     ana.take(request_from(caio, ana, envelope.id, sent.ratchet_key))
-    assert ana.outbox() == ()
+    assert ana.waiting() == 0
     ana.take(request_from(beto, ana, envelope.id, sent.ratchet_key))
     assert [row.to for row in ana.outbox()] == [beto.address]
 

@@ -206,7 +206,7 @@ def test_whoever_we_have_no_token_of_is_receipted_with_the_answer(ana: Phone, be
         for envelope in beto.post(ana):
             assert not ana.take(envelope).delivered
     assert ana.texts(beto) == ["um", "dois"]
-    assert ana.outbox() == ()
+    assert ana.waiting() == 0
     answer = ContactAccepted(beto.own.profile_key.expose(), None)
     ana.db.run_now(
         lambda tx: contacts.answer_received(tx, contacts.require(tx, beto.account), answer, ana.now, ana.rng)
@@ -295,7 +295,7 @@ def test_a_device_that_its_own_root_key_names_no_longer_falls_silent(
     again = recovered(ana)
     assert own_list(ana, again.own.device_list)
     assert alarms(ana) == [Alarm.DEVICE_REMOVED]
-    assert ana.outbox() == ()
+    assert ana.waiting() == 0
     assert ana.db.run_now(lambda tx: tx.renewals()) == ()
     with pytest.raises(DeviceRemovedError):
         ana.write(beto, "do aparelho perdido")
@@ -364,7 +364,7 @@ def test_what_concerns_its_own_screen_a_removed_device_still_does_and_tells_nobo
     assert ana.contact(beto).verification is Verification.VERIFIED
     ana.db.run_now(lambda tx: verification.unverify(tx, contacts.require(tx, beto.account)))
     assert ana.contact(beto).verification is Verification.NONE
-    assert ana.outbox() == ()
+    assert ana.waiting() == 0
 
 
 def test_nothing_leaves_a_removed_device_by_itself(

@@ -256,6 +256,10 @@ class Peer:
     def outbox(self) -> tuple[OutboxRow, ...]:
         return self.look(lambda tx: tx.outbox())
 
+    def waiting(self) -> int:
+        """Envelopes, and accounts that are owed receipts."""
+        return self.look(lambda tx: tx.waiting())
+
     def alarms(self) -> list[str | None]:
         events = self.look(lambda tx: tx.events_after(0))
         return [event.note for event in events if event.kind is EventKind.ALARM]
@@ -403,7 +407,7 @@ class House:
     async def at_rest(self, *, within_s: float = 7200.0) -> None:
         """Until every peer is on and nobody has anything to send."""
         await self.until(
-            lambda: all(peer.node is not None and not peer.outbox() for peer in self.peers.values()), within_s=within_s
+            lambda: all(peer.node is not None and not peer.waiting() for peer in self.peers.values()), within_s=within_s
         )
 
 

@@ -75,7 +75,7 @@ def ending(house: House, ana: Peer, beto: Peer, steps: dict[str, int]) -> Ending
         shown=tuple(beto.inbox(ana)),
         strange=tuple(kind for kind in beto.shown(ana) + ana.shown(beto) if kind is not MessageKind.TEXT),
         statuses=tuple(ana.statuses(beto)),
-        left_over=len(ana.outbox()) + len(beto.outbox()),
+        left_over=ana.waiting() + beto.waiting(),
     )
 
 

@@ -58,7 +58,7 @@ def test_a_device_that_was_off_gets_its_copies_from_its_own_mailbox(two_friends:
         await ana.send(beto, "um")
         await beto.send(ana, "dois")
         await house.until(lambda: ana.statuses(beto)[-1] is MessageStatus.DELIVERED, within_s=120)
-        await house.until(lambda: not ana.outbox() and not beto.outbox(), within_s=120)
+        await house.until(lambda: not ana.waiting() and not beto.waiting(), within_s=120)
         ana2.boot()
         beto2.boot()
         await house.until(lambda: said(ana2, beto) == beto2.inbox(ana) == ["sessões", "um"], within_s=120)

@@ -1,5 +1,6 @@
 """Takes envelopes from any route, one transaction each; those of unlisted devices once the sender's list has come."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -84,7 +85,7 @@ class Inbox:
 
     async def _receive(self, envelope: SealedEnvelope, arrival: Arrival, *, list_is_fresh: bool = False) -> Received:
         received = await self._look(envelope, arrival, list_is_fresh=list_is_fresh)
-        self._tell(received)
+        asyncio.get_running_loop().call_soon(self._tell, received)  # the acknowledgement goes first: the sender waits
         return received
 
     async def _look(self, envelope: SealedEnvelope, arrival: Arrival, *, list_is_fresh: bool) -> Received:

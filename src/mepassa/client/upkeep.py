@@ -53,6 +53,8 @@ class Upkeep:
         self._home: OwnHome | None = None
         self._woken = asyncio.Event()
         self._low: set[PrekeyKind] = set()
+        self._trim_next_ms = Timestamp(0)
+        """Once a day: it reads through tables that keep no index for it."""
 
     def wake(self) -> None:
         self._woken.set()
@@ -111,12 +113,14 @@ class Upkeep:
         stock_up(tx, now_ms, self._rng)
         for kind in low:
             refill(tx, kind, now_ms, self._rng)
-        tx.trim(
-            seen_before=Timestamp(now_ms - SEEN_KEPT_MS),
-            sent_before=Timestamp(now_ms - SENT_KEPT_MS),
-            resets_before=Timestamp(now_ms - DAY_MS),
-            events_kept=EVENTS_KEPT,
-        )
+        if now_ms >= self._trim_next_ms:
+            self._trim_next_ms = Timestamp(now_ms + DAY_MS)
+            tx.trim(
+                seen_before=Timestamp(now_ms - SEEN_KEPT_MS),
+                sent_before=Timestamp(now_ms - SENT_KEPT_MS),
+                resets_before=Timestamp(now_ms - DAY_MS),
+                events_kept=EVENTS_KEPT,
+            )
         asks = tx.unopened_due(Timestamp(now_ms + int(EVERY_S * 1000)))
         return _Round(
             accounts=tx.outbox_accounts(),

@@ -4,8 +4,6 @@ A *run* is one start of the node on its database. The counter rises on disk befo
 database restored from a copy is noticed: the home knows a later run than the copy does.
 """
 
-from dataclasses import replace
-
 from mepassa.identity import (
     IdentityKeyPair,
     PresenceKeyPair,
@@ -23,6 +21,7 @@ from mepassa.ports.rng import Rng
 from mepassa.ports.stores import OwnAccount, PrekeyKind, Tx, kept_number
 from mepassa.protocol.alarms import Alarm, raise_alarm
 from mepassa.protocol.sealing import issue_device_certificate, issue_sender_certificate, sender_certificate_expires
+from mepassa.protocol.sent import unseal
 from mepassa.protocol.session import LocalIdentity, archive_restored
 from mepassa.protocol.session_rows import load_session
 
@@ -152,7 +151,7 @@ def roll_forward(tx: Tx, home_counter: int) -> int:
         if row.envelope is not None and row.content:
             # Sealed by the lost run's ratchet: what was still on its way is sealed anew. The same message id inside
             # keeps it one message on the other screen.
-            tx.update_outbox(replace(row, envelope=None))
+            unseal(tx, row)
     counter = max(home_counter, run_counter(tx)) + 1
     tx.put_setting(_RUN_COUNTER, counter.to_bytes(8, "big"))
     tx.put_setting(PREKEYS_REPLACED, b"\x01")

@@ -31,8 +31,9 @@ from mepassa.protocol.outbound import (
     renew,
     seal_due,
 )
-from mepassa.protocol.receipts import adopted_route
+from mepassa.protocol.receipts import adopted_route, release_due
 from mepassa.protocol.removal import check_not_removed, is_removed
+from mepassa.protocol.sent import keep
 from mepassa.protocol.session import initiate
 from mepassa.protocol.session_rows import load_session
 from mepassa.protocol.status import StatusEvent, move
@@ -135,7 +136,9 @@ def record_taken(
     """
     waiting = tx.outbox_row(row_id)
     stands = waiting is not None and waiting.envelope is not None and waiting.envelope.id == envelope_id
-    if stands:
+    if waiting is not None and stands:
+        if event is not StatusEvent.OPENED_ON_PATH:
+            keep(tx, waiting)
         tx.delete_outbox(row_id)
     row = tx.message(message_id) if message_id is not None else None
     if row is None or row.chat != to.account or row.sender == to.account:
@@ -181,7 +184,7 @@ class Ready:
     lacking: tuple[int, ...]
     """Devices for which rows are due that need a prekey bundle first."""
     next_try_ms: Timestamp | None
-    """When the next row is due that is not now."""
+    """When the next row or receipt is due that is not now."""
 
     @property
     def lacks_session(self) -> bool:
@@ -189,13 +192,16 @@ class Ready:
 
 
 def prepare(tx: Tx, account: AccountId, now_ms: Timestamp, rng: Rng) -> Ready | None:
-    """Seal what is due; None when nothing may be sent to this account, or by this device."""
+    """Seal what is due, receipts among it; None when nothing may be sent to this account, or by this device."""
     contact = counterpart(tx, account)
     if is_removed(tx) or contact is None or contact.state not in {ChatState.REQUESTED, ChatState.ACCEPTED}:
         return None
+    receipts_ms = release_due(tx, contact, now_ms, rng)
     rows = seal_due(tx, contact, now_ms, rng)
     due = [row for row in rows if row.next_try_ms <= now_ms]
     later = [row.next_try_ms for row in rows if row.next_try_ms > now_ms]
+    if receipts_ms is not None:
+        later.append(receipts_ms)
     return Ready(
         contact,
         tuple(row for row in due if row.envelope is not None),
@@ -221,7 +227,6 @@ def start_sessions(tx: Tx, account: AccountId, fetched: FetchedAccount, now_ms: 
     contact = learn_list(tx, contact, fetched.device_list)
     bundles = {bundle.device: bundle for bundle in fetched.bundles}
     own = local_identity(tx.own())
-    # A receipt that is not due yet is unsealed, too, but lacks no session.
     rows = seal_due(tx, contact, now_ms, rng)
     waiting = {row.to for row in rows if row.envelope is None and row.next_try_ms <= now_ms}
     for peer in sorted(waiting):

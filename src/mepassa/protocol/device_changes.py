@@ -49,6 +49,7 @@ def drop_waiting(tx: Tx, account: AccountId | None = None) -> None:
     """Nothing of ours is on its way there (None: to anybody) any more, neither envelopes nor what is made anew."""
     for row in tx.outbox(account):
         tx.delete_outbox(row.id)
+    tx.forget_owed(account)
     for renewal in tx.renewals(account):
         tx.delete_renewal(renewal.account, renewal.message_id)
 
@@ -73,7 +74,7 @@ def _take_back(tx: Tx, peer: Address, *, goes_again: bool) -> None:
         if row.to != peer:
             continue
         if goes_again and row.content and _is_for_every_device(row.content):
-            tx.update_outbox(replace(row, envelope=None, attempts=0))
+            tx.update_outbox(replace(row, envelope=None, ratchet_key=None, attempts=0))
         else:
             tx.delete_outbox(row.id)
 
@@ -86,7 +87,7 @@ def _pass_on(tx: Tx, account: AccountId, fresh: list[Address]) -> None:
         for row in rows:
             if row.content and row.content not in passed and _is_for_every_device(row.content):
                 passed.add(row.content)
-                tx.append_outbox(replace(row, to=peer, envelope=None, attempts=0, last_error=None))
+                tx.append_outbox(replace(row, to=peer, envelope=None, ratchet_key=None, attempts=0, last_error=None))
 
 
 def _is_for_every_device(raw: bytes) -> bool:

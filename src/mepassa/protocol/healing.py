@@ -15,6 +15,7 @@ from mepassa.protocol.account import DAY_MS, local_identity, sender_certificate
 from mepassa.protocol.devices import counterpart, remote_device
 from mepassa.protocol.outbound import EXPIRY_MS, outbox_row, sealed
 from mepassa.protocol.sealing import ResendRequest, Unsealed, seal_plaintext
+from mepassa.protocol.sent import find, unseal
 from mepassa.protocol.session import archive, failed_ratchet_key, must_archive
 from mepassa.protocol.session_rows import load_session
 from mepassa.wire.content import decode_content, rewrite
@@ -108,9 +109,9 @@ def answer_resend(
 
     A request past the limits is not answered; the asker asks again later.
     """
-    sent = tx.sent(request.envelope_id) if request.envelope_id is not None else None
+    sent = find(tx, asker, request.envelope_id) if request.envelope_id is not None else None
     own = tx.own()
-    if sent is None or sent.to != asker or sent.resends >= MAX_REQUESTS_PER_ENVELOPE or not sent.content:
+    if sent is None or sent.resends >= MAX_REQUESTS_PER_ENVELOPE or not sent.content:
         return
     if request.device != own.address.device or contact.state not in {ChatState.ACCEPTED, ChatState.REQUESTED}:
         return
@@ -169,7 +170,7 @@ def _seal_anew(tx: Tx, peer: Address) -> None:
     """What still waits here was sealed for a session that the peer does not have: it would only be asked for as well."""
     for row in tx.outbox(peer.account):
         if row.to == peer and row.envelope is not None and row.content and row.attempts == 0:
-            tx.update_outbox(replace(row, envelope=None))
+            unseal(tx, row)
 
 
 def _is_waiting(tx: Tx, contact: Contact, row: OutboxRow) -> bool:

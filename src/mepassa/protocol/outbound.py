@@ -14,7 +14,7 @@ from mepassa.model.errors import TooLargeError
 from mepassa.model.ids import Address, EnvelopeId, MessageId, Timestamp
 from mepassa.model.status import ChatState
 from mepassa.ports.rng import Rng
-from mepassa.ports.stores import Contact, OutboxKind, OutboxRow, OwnAccount, Renewal, SentRow, Tx
+from mepassa.ports.stores import Contact, OutboxKind, OutboxRow, OwnAccount, Renewal, Tx
 from mepassa.protocol.account import DAY_MS, local_identity, sender_certificate
 from mepassa.protocol.devices import ourselves, recipients, remote_device
 from mepassa.protocol.restarts import introduction
@@ -70,12 +70,11 @@ def address(
     now_ms: Timestamp,
     rng: Rng,
     *,
-    after_s: float = 0.0,
     stored_only: bool = False,
 ) -> None:
-    """Put a content into the outbox for every listed device, sealed at once where a session allows (and `after_s` is 0)."""
+    """Put a content into the outbox for every listed device, sealed at once where a session allows."""
     for to in recipients(tx, contact):
-        address_device(tx, contact, to.address.device, content, now_ms, rng, after_s=after_s, stored_only=stored_only)
+        address_device(tx, contact, to.address.device, content, now_ms, rng, stored_only=stored_only)
 
 
 def address_others(tx: Tx, content: Content, now_ms: Timestamp, rng: Rng) -> None:
@@ -91,16 +90,11 @@ def address_device(
     now_ms: Timestamp,
     rng: Rng,
     *,
-    after_s: float = 0.0,
     stored_only: bool = False,
 ) -> None:
     """The same for one device alone."""
     row = replace(outbox_row(contact, device, content, now_ms), stored_only=stored_only)
-    if after_s == 0.0:
-        row = sealed(tx, contact, row, now_ms, rng)
-    else:
-        row = replace(row, next_try_ms=Timestamp(now_ms + int(after_s * 1000)))
-    tx.append_outbox(row)
+    tx.append_outbox(sealed(tx, contact, row, now_ms, rng))
 
 
 def outbox_row(contact: Contact, device: int, content: Content, now_ms: Timestamp) -> OutboxRow:
@@ -203,8 +197,7 @@ def sealed(tx: Tx, contact: Contact, row: OutboxRow, now_ms: Timestamp, rng: Rng
     if row.kind is OutboxKind.REQUEST and len(envelope.raw) > MAX_REQUEST_ENVELOPE_BYTES:
         raise TooLargeError(len(envelope.raw), MAX_REQUEST_ENVELOPE_BYTES)
     tx.put_session(row.to, stepped.to_bytes())
-    tx.put_sent(SentRow(envelope.id, row.to, row.message_id, row.content, ratchet_key, row.resends, now_ms))
-    return replace(row, envelope=envelope)
+    return replace(row, envelope=envelope, ratchet_key=ratchet_key, sealed_ms=now_ms)
 
 
 def seal_due(tx: Tx, contact: Contact, now_ms: Timestamp, rng: Rng) -> tuple[OutboxRow, ...]:

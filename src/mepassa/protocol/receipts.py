@@ -8,8 +8,7 @@ from mepassa.model.ids import AccountId, Address, MessageId, Timestamp
 from mepassa.model.route import Route
 from mepassa.model.status import ChatState, MessageStatus
 from mepassa.ports.rng import Rng
-from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, OutboxRow, Tx
-from mepassa.protocol.devices import recipients
+from mepassa.ports.stores import Contact, EventKind, MessageKind, MessageRow, OwedReceipt, Tx
 from mepassa.protocol.outbound import (
     Draft,
     address,
@@ -20,12 +19,9 @@ from mepassa.protocol.outbound import (
 )
 from mepassa.protocol.removal import is_removed
 from mepassa.protocol.status import StatusEvent, move
-from mepassa.wire.content import decode_content, encode_content, rewrite
 
 BATCH = 50
 """Entries in one receipt, routes included, that certainly fit an envelope."""
-GROWS_TO = 32
-"""Entries that a waiting receipt takes up: with each new one all that it holds is read and written again."""
 DELAY_S = (1.0, 5.0)
 """A delivery receipt leaves after a random while and takes others with it. The home that handed over a stored message
 learns less from its time; and of what came by a live path, the acknowledgement has told the sender already."""
@@ -41,21 +37,37 @@ def acknowledge_to_sender(
     *,
     only: Address | None = None,
 ) -> None:
-    """A delivery receipt in the outbox for each device of the sender, or for one alone; it waits a little, and takes
-    others with it."""
-    entries = (ReceiptEntry(message_id, route),)
-    content = _content(tx, contact, ReceiptKind.DELIVERED, entries, now_ms, rng)
-    waiting = [row for row in reversed(tx.outbox(contact.account)) if _may_grow(row)]  # all before the newest are full
-    for to in recipients(tx, contact):
-        joinable = (row for row in waiting if row.to == to.address)
-        if only in {None, to.address} and not any(_append(tx, row, entries) for row in joinable):
-            address_device(tx, contact, to.address.device, content, now_ms, rng, after_s=rng.uniform(*DELAY_S))
+    """A delivery receipt is owed to each device of the sender, or to one alone. It waits a little, and takes others with it."""
+    due_ms = tx.receipts_due(contact.account)
+    if due_ms is None:
+        due_ms = Timestamp(now_ms + int(1000 * rng.uniform(*DELAY_S)))
+    tx.owe_receipt(OwedReceipt(contact.account, None if only is None else only.device, message_id, route, due_ms))
+
+
+def release_due(tx: Tx, contact: Contact, now_ms: Timestamp, rng: Rng) -> Timestamp | None:
+    """Once the first is due, all that are owed to this account go into the outbox. Returns when that will be, None when no
+    receipt is owed any more."""
+    due_ms = tx.receipts_due(contact.account)
+    if due_ms is None or due_ms > now_ms:
+        return due_ms
+    owed: dict[int | None, dict[MessageId, ReceiptEntry]] = {}
+    for receipt in tx.owed_receipts(contact.account):
+        owed.setdefault(receipt.device, {})[receipt.message_id] = ReceiptEntry(receipt.message_id, receipt.route)
+    for device, receipts in owed.items():
+        for entries in _batches(receipts.values()):
+            content = _content(tx, contact, ReceiptKind.DELIVERED, entries, now_ms, rng)
+            if device is None:
+                address(tx, contact, content, now_ms, rng)
+            else:
+                address_device(tx, contact, device, content, now_ms, rng)
+    tx.forget_owed(contact.account)
+    return None
 
 
 def release_held(tx: Tx, contact: Contact, now_ms: Timestamp, rng: Rng) -> None:
     """They are a contact now, by our answer or by theirs: the delivery receipts that had to wait for it are made up for."""
     held = tx.held_receipts(contact.account)
-    for entries in _batches(held):
+    for entries in _batches(_entry(row) for row in held):
         address(tx, contact, _content(tx, contact, ReceiptKind.DELIVERED, entries, now_ms, rng), now_ms, rng)
     for row in held:
         tx.update_message(replace(row, receipt_held=False))
@@ -68,7 +80,7 @@ def mark_read(tx: Tx, contact: Contact, up_to: MessageId, now_ms: Timestamp, rng
     _become_read(tx, contact.account, rows)
     if is_removed(tx):
         return
-    for entries in _batches(row for row in rows if row.kind is not MessageKind.UNOPENED):
+    for entries in _batches(_entry(row) for row in rows if row.kind is not MessageKind.UNOPENED):
         content = _content(tx, contact, ReceiptKind.READ, entries, now_ms, rng)
         if contact.state is ChatState.ACCEPTED:
             address(tx, contact, content, now_ms, rng)
@@ -90,10 +102,14 @@ def _become_read(tx: Tx, chat: AccountId, rows: Collection[MessageRow]) -> None:
         tx.append_event(EventKind.CHAT, chat=chat)
 
 
-def _batches(rows: Iterable[MessageRow]) -> Iterator[tuple[ReceiptEntry, ...]]:
-    entries = tuple(ReceiptEntry(row.id, row.route) for row in rows)
-    for start in range(0, len(entries), BATCH):
-        yield entries[start : start + BATCH]
+def _entry(row: MessageRow) -> ReceiptEntry:
+    return ReceiptEntry(row.id, row.route)
+
+
+def _batches(entries: Iterable[ReceiptEntry]) -> Iterator[tuple[ReceiptEntry, ...]]:
+    found = tuple(entries)
+    for start in range(0, len(found), BATCH):
+        yield found[start : start + BATCH]
 
 
 def take_receipt(tx: Tx, contact: Contact, sender: Address, receipt: Receipt) -> None:
@@ -125,25 +141,6 @@ def _content(
     tx: Tx, contact: Contact, kind: ReceiptKind, entries: tuple[ReceiptEntry, ...], now_ms: Timestamp, rng: Rng
 ) -> Content:
     return make_content(tx, contact, Draft(Receipt(kind, entries), MessageId(rng.token(16))), now_ms)
-
-
-def _may_grow(row: OutboxRow) -> bool:
-    """Perhaps a receipt that is not sealed yet: one envelope then tells of many messages."""
-    return row.envelope is None and row.message_id is None and bool(row.content)
-
-
-def _append(tx: Tx, row: OutboxRow, entries: tuple[ReceiptEntry, ...]) -> bool:
-    content = decode_content(row.content)
-    body = content.body
-    if not isinstance(body, Receipt) or body.kind is not ReceiptKind.DELIVERED:
-        return False
-    if len(body.entries) + len(entries) > GROWS_TO:
-        return False
-    known = {entry.message_id for entry in body.entries}
-    fresh = tuple(entry for entry in entries if entry.message_id not in known)
-    longer = rewrite(content, body=Receipt(body.kind, (*body.entries, *fresh)))
-    tx.update_outbox(replace(row, content=encode_content(longer)))
-    return True
 
 
 def adopted_route(route: Route | None, ours: Route | None) -> Route | None:

@@ -47,6 +47,8 @@ def _to_message(row: tuple[Any, ...]) -> MessageRow:
 
 class MessageRows(Rows):
     def message(self, message_id: MessageId) -> MessageRow | None:
+        if (kept := self._remembered.messages.get(message_id)) is not None:
+            return kept
         row = self._one(f"SELECT {_MESSAGE} FROM messages WHERE id = ?", message_id.raw)
         return _to_message(row) if row else None
 
@@ -73,7 +75,7 @@ class MessageRows(Rows):
             row.chat != row.sender,
             self._position(row),
         )
-        self._written[row.id] = row
+        self._written[row.id] = self._remembered.messages.keep(row.id, row)
 
     def _position(self, row: MessageRow) -> int:
         """After everything in the chat, but before what the same sender wrote later.
@@ -107,7 +109,7 @@ class MessageRows(Rows):
         return later
 
     def update_message(self, row: MessageRow) -> None:
-        self._do(
+        changed = self._do(
             "UPDATE messages SET kind = ?, text = ?, status = ?, route = ?, receipt_held = ?, expires_ms = ?"
             " WHERE id = ?",
             row.kind.value,
@@ -118,11 +120,13 @@ class MessageRows(Rows):
             row.expires_ms,
             row.id.raw,
         )
-        self._written[row.id] = row
+        if changed:
+            self._written[row.id] = self._remembered.messages.keep(row.id, row)
 
     def delete_message(self, message_id: MessageId) -> None:
         self._do("DELETE FROM messages WHERE id = ?", message_id.raw)
         self._written.pop(message_id, None)
+        self._remembered.messages.pop(message_id, None)
 
     def messages(self, chat: AccountId, before: MessageId | None, limit: int) -> tuple[MessageRow, ...]:
         bound, values = "", [chat.raw]
@@ -204,7 +208,5 @@ class EventRows(Rows):
         )
 
     def event_span(self) -> tuple[int, int]:
-        newest = self._one("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
-        oldest = self._one("SELECT min(seq) FROM events")
-        last = int(newest[0]) if newest else 0
-        return (int(oldest[0]) if oldest and oldest[0] is not None else last + 1), last
+        oldest, newest = self._one("SELECT min(seq), max(seq) FROM events") or (None, None)
+        return (1, 0) if newest is None else (int(oldest), int(newest))

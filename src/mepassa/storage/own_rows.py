@@ -69,10 +69,13 @@ class OwnRows(Rows):
         self._do("UPDATE own SET root_seed = NULL")
 
     def setting(self, name: str) -> bytes | None:
+        if name in self._remembered.settings:
+            return self._remembered.settings[name]
         row = self._one("SELECT value FROM settings WHERE name = ?", name)
-        return row[0] if row else None
+        return self._remembered.settings.keep(name, row[0] if row else None)
 
     def put_setting(self, name: str, value: bytes | None) -> None:
+        self._remembered.settings.keep(name, value)
         if value is None:
             self._do("DELETE FROM settings WHERE name = ?", name)
         else:
@@ -158,8 +161,10 @@ class PrekeyRows(Rows):
 
 class SessionRows(Rows):
     def session(self, peer: Address) -> bytes | None:
+        if (kept := self._remembered.sessions.get(peer)) is not None:
+            return kept
         row = self._one("SELECT record FROM sessions WHERE account = ? AND device = ?", peer.account.raw, peer.device)
-        return row[0] if row else None
+        return self._remembered.sessions.keep(peer, row[0]) if row else None
 
     def put_session(self, peer: Address, record: bytes) -> None:
         # Not OR REPLACE, which would take the row out and its index entry with it: one for every message.
@@ -169,8 +174,10 @@ class SessionRows(Rows):
             peer.device,
             record,
         )
+        self._remembered.sessions.keep(peer, record)
 
     def delete_session(self, peer: Address) -> None:
+        self._remembered.sessions.pop(peer, None)
         self._do("DELETE FROM sessions WHERE account = ? AND device = ?", peer.account.raw, peer.device)
 
     def sessions(self) -> tuple[Address, ...]:

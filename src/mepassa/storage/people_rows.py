@@ -49,13 +49,13 @@ class ContactRows(Rows):
         found = self._remembered.contacts.get(account)
         if found is None:
             row = self._one(f"SELECT {_CONTACT} FROM contacts WHERE account = ?", account.raw)
-            found = self._remembered.contact(_to_contact(row)) if row else None
+            found = self._remembered.contacts.keep(account, _to_contact(row)) if row else None
         return found
 
     def put_sender_seq(self, account: AccountId, seq: int) -> None:
         self._do("UPDATE contacts SET last_sender_seq = ? WHERE account = ?", seq, account.raw)
         if (known := self._remembered.contacts.get(account)) is not None:
-            self._remembered.contact(replace(known, last_sender_seq=seq))
+            self._remembered.contacts.keep(account, replace(known, last_sender_seq=seq))
 
     def put_contact(self, contact: Contact) -> None:
         self._remembered.contacts.pop(contact.account, None)

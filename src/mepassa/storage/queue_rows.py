@@ -5,13 +5,17 @@ from typing import Any
 
 from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.ids import AccountId, Address, EnvelopeId, MessageId, Timestamp
-from mepassa.ports.stores import OutboxKind, OutboxRow, Renewal, SentRow, UnopenedRow
-from mepassa.storage.rows import Rows, from_message_id, to_message_id, to_time
+from mepassa.ports.stores import OutboxKind, OutboxRow, OwedReceipt, Renewal, SentRow, UnopenedRow
+from mepassa.storage.rows import Rows, from_message_id, from_route, to_message_id, to_route, to_time
 
 _OUTBOX = (
     "account, device, kind, content, envelope, message_id, created_ms, expires_ms, next_try_ms, attempts, stored_only,"
-    " resends, last_error"
+    " resends, last_error, ratchet_key, sealed_ms"
 )
+MAX_ROWS_REMEMBERED = 8
+"""Of one account: what is brought at once is asked for three times until it is there, and a pile of it is waiting."""
+_MARKS = ", ".join("?" for _ in _OUTBOX.split(","))
+_RENEWED = ", ".join(f"{name.strip()} = ?" for name in _OUTBOX.split(","))
 
 
 def _to_outbox(row: tuple[Any, ...]) -> OutboxRow:
@@ -29,6 +33,8 @@ def _to_outbox(row: tuple[Any, ...]) -> OutboxRow:
         stored_only=bool(row[11]),
         resends=row[12],
         last_error=row[13],
+        ratchet_key=row[14],
+        sealed_ms=None if row[15] is None else to_time(row[15]),
     )
 
 
@@ -47,44 +53,119 @@ def _from_outbox(row: OutboxRow) -> tuple[object, ...]:
         row.stored_only,
         row.resends,
         row.last_error,
+        row.ratchet_key,
+        row.sealed_ms,
     )
 
 
 class OutboxRows(Rows):
+    """Whose rows there are is remembered: mostly none, and every message asks several times."""
+
     def append_outbox(self, row: OutboxRow) -> OutboxRow:
-        cursor = self._raw.execute(
-            f"INSERT INTO outbox ({_OUTBOX}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _from_outbox(row)
-        )
-        return replace(row, id=cursor.lastrowid)
+        row = replace(row, id=self._next_id())
+        self._do(f"INSERT INTO outbox (id, {_OUTBOX}) VALUES (?, {_MARKS})", row.id, *_from_outbox(row))
+        self._remember(row)
+        return row
 
     def outbox_row(self, row_id: int) -> OutboxRow | None:
+        for of_account in self._numbers().values():
+            if (known := of_account.get(row_id)) is not None:
+                return known
         row = self._one(f"SELECT id, {_OUTBOX} FROM outbox WHERE id = ?", row_id)
         return _to_outbox(row) if row else None
 
     def update_outbox(self, row: OutboxRow) -> None:
-        self._do(
-            "UPDATE outbox SET account = ?, device = ?, kind = ?, content = ?, envelope = ?, message_id = ?,"
-            " created_ms = ?, expires_ms = ?, next_try_ms = ?, attempts = ?, stored_only = ?, resends = ?,"
-            " last_error = ? WHERE id = ?",
-            *_from_outbox(row),
-            row.id,
-        )
+        if self._do(f"UPDATE outbox SET {_RENEWED} WHERE id = ?", *_from_outbox(row), row.id):
+            self._remember(row)
 
     def delete_outbox(self, row_id: int) -> None:
         self._do("DELETE FROM outbox WHERE id = ?", row_id)
+        numbers = self._numbers()
+        for account, of_account in numbers.items():
+            if row_id in of_account:
+                del of_account[row_id]
+                if not of_account:
+                    del numbers[account]
+                return
 
     def outbox(self, account: AccountId | None = None) -> tuple[OutboxRow, ...]:
         if account is None:
-            rows = self._all(f"SELECT id, {_OUTBOX} FROM outbox ORDER BY id")
-        else:
-            rows = self._all(f"SELECT id, {_OUTBOX} FROM outbox WHERE account = ? ORDER BY id", account.raw)
+            return tuple(_to_outbox(row) for row in self._all(f"SELECT id, {_OUTBOX} FROM outbox ORDER BY id"))
+        numbers = self._numbers().get(account)
+        if not numbers:
+            return ()
+        known = tuple(row for row in numbers.values() if row is not None)
+        if len(known) == len(numbers):
+            return known
+        rows = self._all(
+            f"SELECT id, {_OUTBOX} FROM outbox WHERE id BETWEEN ? AND ? AND account = ? ORDER BY id",
+            next(iter(numbers)),
+            next(reversed(numbers)),
+            account.raw,
+        )
         return tuple(_to_outbox(row) for row in rows)
 
     def has_outbox(self, account: AccountId) -> bool:
-        return self._one("SELECT 1 FROM outbox WHERE account = ? LIMIT 1", account.raw) is not None
+        return account in self._numbers()
 
     def outbox_accounts(self) -> tuple[AccountId, ...]:
-        return tuple(AccountId(row[0]) for row in self._all("SELECT DISTINCT account FROM outbox ORDER BY account"))
+        return tuple(sorted({*self._numbers(), *self._owed()}))
+
+    def waiting(self) -> int:
+        return sum(map(len, self._numbers().values())) + len(self._owed())
+
+    def _remember(self, row: OutboxRow) -> None:
+        of_account = self._numbers().setdefault(row.to.account, {})
+        of_account[row.id] = row if len(of_account) < MAX_ROWS_REMEMBERED else None
+
+    def _numbers(self) -> dict[AccountId, dict[int, OutboxRow | None]]:
+        numbers = self._remembered.outbox
+        if numbers is None:
+            numbers = self._remembered.outbox = {}
+            for row_id, account in self._all("SELECT id, account FROM outbox ORDER BY id"):
+                numbers.setdefault(AccountId(account), {})[row_id] = None
+        return numbers
+
+    def _next_id(self) -> int:
+        """By hand: SQLite would give a number anew once its row is gone, and a delivery may still speak of that one."""
+        highest = max((next(reversed(numbers)) for numbers in self._numbers().values()), default=0)
+        self._remembered.last_outbox_id = max(self._remembered.last_outbox_id, highest) + 1
+        return self._remembered.last_outbox_id
+
+    def owe_receipt(self, owed: OwedReceipt) -> None:
+        self._do(
+            "INSERT INTO owed_receipts (account, device, message_id, route, due_ms) VALUES (?, ?, ?, ?, ?)",
+            owed.account.raw,
+            owed.device,
+            owed.message_id.raw,
+            from_route(owed.route),
+            owed.due_ms,
+        )
+        due = self._owed()
+        due[owed.account] = min(owed.due_ms, due.get(owed.account, owed.due_ms))
+
+    def receipts_due(self, account: AccountId) -> Timestamp | None:
+        return self._owed().get(account)
+
+    def owed_receipts(self, account: AccountId) -> tuple[OwedReceipt, ...]:
+        rows = self._all(
+            "SELECT device, message_id, route, due_ms FROM owed_receipts WHERE account = ? ORDER BY id", account.raw
+        )
+        return tuple(OwedReceipt(account, row[0], MessageId(row[1]), to_route(row[2]), to_time(row[3])) for row in rows)
+
+    def forget_owed(self, account: AccountId | None = None) -> None:
+        if account is None:
+            self._do("DELETE FROM owed_receipts")
+            self._owed().clear()
+        elif self._owed().pop(account, None) is not None:
+            self._do("DELETE FROM owed_receipts WHERE account = ?", account.raw)
+
+    def _owed(self) -> dict[AccountId, Timestamp]:
+        owed = self._remembered.owed
+        if owed is None:
+            rows = self._all("SELECT account, min(due_ms) FROM owed_receipts GROUP BY account")
+            owed = self._remembered.owed = {AccountId(row[0]): to_time(row[1]) for row in rows}
+        return owed
 
     def put_sent(self, row: SentRow) -> None:
         self._do(
@@ -189,6 +270,5 @@ class TrimRows(Rows):
         self._do("DELETE FROM sent WHERE sent_ms < ?", sent_before)
         self._do("DELETE FROM unopened WHERE failed_at_ms < ?", sent_before)
         self._do("DELETE FROM resets WHERE at_ms < ?", resets_before)
-        self._do(
-            "DELETE FROM events WHERE seq <= (SELECT seq FROM sqlite_sequence WHERE name = 'events') - ?", events_kept
-        )
+        # The newest stays whatever is asked: its number is what the next one is above.
+        self._do("DELETE FROM events WHERE seq <= (SELECT max(seq) FROM events) - ?", max(1, events_kept))

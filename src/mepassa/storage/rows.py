@@ -1,12 +1,12 @@
 """Between SQL values and the model's words; used by the families of `SqlTx`."""
 
-from typing import Any
+from typing import Any, TypeVar
 
 from mepassa.model.device_list import SignedDeviceList
-from mepassa.model.ids import AccountId, MessageId, Timestamp
+from mepassa.model.ids import AccountId, Address, MessageId, Timestamp
 from mepassa.model.route import Route
 from mepassa.model.secret import SecretBytes
-from mepassa.ports.stores import Contact, EventRow, MessageRow, OwnAccount
+from mepassa.ports.stores import Contact, EventRow, MessageRow, OutboxRow, OwnAccount
 from mepassa.wire.codec import Codec
 
 ROUTE: Codec[Route] = Codec(Route, limit_bytes=1024)
@@ -14,27 +14,51 @@ SIGNED_LIST: Codec[SignedDeviceList] = Codec(SignedDeviceList, limit_bytes=8192)
 
 
 MAX_CONTACTS_REMEMBERED = 64
-"""Some KB each: with whom one talks today."""
+"""Some KB each: with whom one talks today. As many sessions, of 2 to 3 KB, and settings, of some bytes."""
+MAX_MESSAGES_REMEMBERED = 16
+"""What was written last: its ticks follow within milliseconds."""
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 
 class Remembered:
-    """What nearly every transaction reads and hardly one changes, as it is on disk. It lives as long as the connection,
-    which is the database's only one; a transaction that fails leaves nothing in it."""
+    """What nearly every transaction reads and hardly one changes, and what was written a moment ago, as it is on disk. It
+    lives as long as the connection, which is the database's only one; a transaction that fails leaves nothing in it."""
 
     def __init__(self) -> None:
         self.own: OwnAccount | None = None
-        self.contacts: dict[AccountId, Contact] = {}
-
-    def contact(self, contact: Contact) -> Contact:
-        """From now on this is what `contacts` says of it."""
-        if contact.account not in self.contacts and len(self.contacts) >= MAX_CONTACTS_REMEMBERED:
-            self.contacts.clear()
-        self.contacts[contact.account] = contact
-        return contact
+        self.contacts = Few[AccountId, Contact](MAX_CONTACTS_REMEMBERED)
+        self.sessions = Few[Address, bytes](MAX_CONTACTS_REMEMBERED)
+        self.settings = Few[str, bytes | None](MAX_CONTACTS_REMEMBERED)
+        """None: there is none of that name."""
+        self.messages = Few[MessageId, MessageRow](MAX_MESSAGES_REMEMBERED)
+        self.outbox: dict[AccountId, dict[int, OutboxRow | None]] | None = None
+        """Each account's rows by number, in order; a few with what they say. None: not looked at since the last failure."""
+        self.owed: dict[AccountId, Timestamp] | None = None
+        """When the first receipt of each account that is owed any is due. None: as above."""
+        self.last_outbox_id = 0
+        """No number is given twice, also of what was rolled back: this one is never forgotten."""
 
     def forget(self) -> None:
-        self.own = None
-        self.contacts.clear()
+        self.own = self.outbox = self.owed = None
+        for few in (self.contacts, self.sessions, self.settings, self.messages):
+            few.clear()
+
+
+class Few(dict[K, V]):
+    """At most so many; when one more comes, the one that has been in here longest goes."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self._most = most
+
+    def keep(self, key: K, value: V) -> V:
+        self.pop(key, None)
+        if len(self) >= self._most:
+            del self[next(iter(self))]
+        self[key] = value
+        return value
 
 
 class Rows:

@@ -104,4 +104,46 @@ MIGRATIONS: tuple[str, ...] = (
     """,
     "ALTER TABLE renewals ADD COLUMN confirmed BLOB NOT NULL DEFAULT x''",
     "ALTER TABLE contacts ADD COLUMN changed_ms INTEGER NOT NULL DEFAULT 0",
+    # Fewer pages a message (docs/decisions/0096): no index that only the daily trimming would read, no entry for a client
+    # id that is not there, no table of its own for the next number.
+    """
+    CREATE TABLE owed_receipts (
+        id INTEGER PRIMARY KEY, account BLOB NOT NULL, device INTEGER, message_id BLOB NOT NULL, route BLOB,
+        due_ms INTEGER NOT NULL
+    );
+    DROP INDEX sent_by_time;
+    DROP INDEX seen_by_time;
+
+    CREATE TABLE events_6 (
+        seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, chat BLOB, message_id BLOB, note TEXT
+    );
+    INSERT INTO events_6 SELECT * FROM events;
+    DROP TABLE events;
+    ALTER TABLE events_6 RENAME TO events;
+
+    CREATE TABLE outbox_6 (
+        id INTEGER PRIMARY KEY, account BLOB NOT NULL, device INTEGER NOT NULL, kind TEXT NOT NULL,
+        content BLOB NOT NULL, envelope BLOB, message_id BLOB, created_ms INTEGER NOT NULL, expires_ms INTEGER NOT NULL,
+        next_try_ms INTEGER NOT NULL, attempts INTEGER NOT NULL, stored_only INTEGER NOT NULL, resends INTEGER NOT NULL,
+        last_error TEXT, ratchet_key BLOB, sealed_ms INTEGER
+    );
+    INSERT INTO outbox_6 SELECT *, NULL, NULL FROM outbox;
+    DROP TABLE outbox;
+    ALTER TABLE outbox_6 RENAME TO outbox;
+
+    CREATE TABLE messages_6 (
+        id BLOB PRIMARY KEY, chat BLOB NOT NULL, sender BLOB NOT NULL, outgoing INTEGER NOT NULL,
+        kind TEXT NOT NULL, text TEXT NOT NULL, sent_at_ms INTEGER NOT NULL, sender_seq INTEGER NOT NULL,
+        status TEXT NOT NULL, reply_to BLOB, route BLOB, client_id BLOB, receipt_held INTEGER NOT NULL,
+        expires_ms INTEGER NOT NULL, position INTEGER NOT NULL
+    );
+    INSERT INTO messages_6 SELECT * FROM messages;
+    DROP TABLE messages;
+    ALTER TABLE messages_6 RENAME TO messages;
+    CREATE UNIQUE INDEX messages_by_client ON messages (client_id) WHERE client_id IS NOT NULL;
+    CREATE INDEX messages_by_chat ON messages (chat, position, sender_seq);
+    CREATE INDEX messages_unread ON messages (chat) WHERE outgoing = 0 AND status = 'delivered';
+    CREATE INDEX messages_awaiting ON messages (expires_ms)
+        WHERE outgoing = 1 AND status IN ('queued', 'sent', 'stored');
+    """,
 )

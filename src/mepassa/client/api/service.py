@@ -45,7 +45,7 @@ class LocalApiService:
         """Whether anything needs the person: the clock, the home, the disk."""
         found = (self._home.error, self._home.clock_error)
         problems = [render_error(error) for error in found if error is not None]
-        waiting = await self._db.run(lambda tx: len(tx.outbox()))
+        waiting = await self._db.run(lambda tx: tx.waiting())
         return types.Health(not problems, render_home(self._home), problems, waiting)
 
     @post("/doctor")

@@ -17,7 +17,16 @@ from mepassa.ports.stores.messages import (
 )
 from mepassa.ports.stores.own import OwnAccount, OwnStore, PrekeyKind, PrekeyRow, PrekeyStore, TokenStore, kept_number
 from mepassa.ports.stores.people import AddressBook, Contact, ContactStore, Invite, InviteKind
-from mepassa.ports.stores.queue import InboxStore, OutboxKind, OutboxRow, OutboxStore, Renewal, SentRow, UnopenedRow
+from mepassa.ports.stores.queue import (
+    InboxStore,
+    OutboxKind,
+    OutboxRow,
+    OutboxStore,
+    OwedReceipt,
+    Renewal,
+    SentRow,
+    UnopenedRow,
+)
 from mepassa.ports.stores.sender_keys import OwnSenderKey, SenderKeyHolder, SenderKeyStore
 from mepassa.ports.stores.sessions import SessionStore
 from mepassa.ports.stores.tx import Trimming, Tx
@@ -39,6 +48,7 @@ __all__ = [
     "OutboxKind",
     "OutboxRow",
     "OutboxStore",
+    "OwedReceipt",
     "OwnAccount",
     "OwnSenderKey",
     "OwnStore",

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.ids import AccountId, Address, EnvelopeId, MessageId, Timestamp
+from mepassa.model.route import Route
 
 
 class OutboxKind(StrEnum):
@@ -22,6 +23,7 @@ class OutboxRow:
     """One envelope on its way to one device. `envelope` None: it waits for a session (prekeys must be fetched).
 
     `message_id` None: nothing on the screen or in the renewals follows it (a resend request, a receipt).
+    `ratchet_key`, `sealed_ms`: of a sealed one, what a request to send it again is judged by.
     """
 
     id: int
@@ -38,11 +40,25 @@ class OutboxRow:
     resends: int = 0
     last_error: str | None = None
     """Class name of what went wrong last, for the person's eyes."""
+    ratchet_key: bytes | None = None
+    sealed_ms: Timestamp | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OwedReceipt:
+    """That a message is to be receipted: to that device, or (None) to each that its account lists by then."""
+
+    account: AccountId
+    device: int | None
+    message_id: MessageId
+    route: Route | None
+    due_ms: Timestamp
 
 
 @dataclass(frozen=True, slots=True)
 class SentRow:
-    """What we remember of an envelope, 15 days, so that it can be made again when the other side could not open it."""
+    """What we remember of an envelope that has left the outbox, 15 days, so that it can be made again when the other side
+    could not open it."""
 
     id: EnvelopeId
     to: Address
@@ -81,7 +97,7 @@ class UnopenedRow:
 
 class OutboxStore(Protocol):
     def append_outbox(self, row: OutboxRow) -> OutboxRow:
-        """`row.id` is ignored; the stored row comes back with its number, which rises."""
+        """`row.id` is ignored; the stored row comes back with its number, higher than any since the database was opened."""
         ...
 
     def outbox_row(self, row_id: int) -> OutboxRow | None: ...
@@ -96,7 +112,27 @@ class OutboxStore(Protocol):
 
     def has_outbox(self, account: AccountId) -> bool: ...
 
-    def outbox_accounts(self) -> tuple[AccountId, ...]: ...
+    def outbox_accounts(self) -> tuple[AccountId, ...]:
+        """For whom there are rows, or receipts are owed."""
+        ...
+
+    def waiting(self) -> int:
+        """How many rows there are, and accounts to which receipts are owed."""
+        ...
+
+    def owe_receipt(self, owed: OwedReceipt) -> None: ...
+
+    def receipts_due(self, account: AccountId) -> Timestamp | None:
+        """When the first of those owed to it is due; None when none is."""
+        ...
+
+    def owed_receipts(self, account: AccountId) -> tuple[OwedReceipt, ...]:
+        """In the order in which they came to be owed."""
+        ...
+
+    def forget_owed(self, account: AccountId | None = None) -> None:
+        """Of that account, or (None) of all."""
+        ...
 
     def put_sent(self, row: SentRow) -> None: ...
 
