@@ -58,6 +58,9 @@ def write(folder: Path, vectors: Path = VECTORS) -> Path:
     ana.taken(row, StatusEvent.DEPOSIT_SYNCED, DIRECT)
     waiting = ana.write(beto, "na fila")
     (row,) = [row for row in ana.outbox() if row.message_id == waiting.id]
+    beto.write(ana, "ainda sem recibo")
+    for envelope in beto.post(ana):
+        ana.take(envelope)
     beto.write(ana, "em voo")
     (in_flight,) = beto.post(ana)
     ana.db.run_now(begin_run)

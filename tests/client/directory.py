@@ -1,6 +1,7 @@
 """A home that hands out lists, our own home that takes acknowledgements, and an inbox in virtual time between them."""
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 
 from mepassa.client.courier import DepositCourier
@@ -26,6 +27,8 @@ class Directory:
         self.lists: dict[AccountId, SignedDeviceList | MepassaError] = {}
         self.fetches: list[tuple[AccountId, float]] = []
         self.acknowledged: list[EnvelopeId] = []
+        self.came_at = math.inf
+        """When a list was first handed out."""
         self.slow_s = 0.0
         self.under_way = self.most_at_once = 0
 
@@ -43,6 +46,7 @@ class Directory:
         answer = self.lists.get(account, HomeUnreachableError())
         if isinstance(answer, MepassaError):
             raise answer
+        self.came_at = min(self.came_at, asyncio.get_running_loop().time())
         return FetchedAccount(answer, ())
 
     async def deposit(self, to: Address, envelope: SealedEnvelope, token: bytes | None) -> DepositOutcome:

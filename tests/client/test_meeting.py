@@ -1,16 +1,24 @@
-"""One attempt's agent: what it may show is decided anew until something has been told of it."""
+"""One attempt's agent and signals: never more than may be shown now, and nothing once it has ended."""
 
 import asyncio
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any, cast
 
+import pytest
+
+from mepassa.client.paths.actions import PathActions
 from mepassa.client.paths.meeting import Agent, Allowed, Listening, Meeting
-from mepassa.model.ids import Timestamp
-from mepassa.model.route import NatKind
+from mepassa.client.paths.peer import Peer
+from mepassa.model.ids import AccountId, Address, Timestamp
+from mepassa.model.route import FoundBy, NatKind
 from mepassa.model.secret import SecretBytes
-from mepassa.model.signal import SignalKind
-from mepassa.testing import SeededRng, VirtualLoop
+from mepassa.model.signal import Signal, SignalKind
+from mepassa.routing import Dial, EndAttempt, KnownAddress, RoutingMachine, SendSignal, SignalResult
+from mepassa.testing import ManualClock, SeededRng, VirtualLoop
 
 EVERYTHING, RELAY_ALONE = Allowed(direct=True, relay=True), Allowed(direct=False, relay=True, hidden=True)
+PEER = Address(AccountId(b"p" * 16), 1)
 HOST = "1 1 udp 2130706431 192.168.1.7 4000 typ host"
 RELAY = "2 1 udp 16777215 203.0.113.9 5000 typ relay"
 
@@ -68,13 +76,105 @@ def test_what_was_gathered_ahead_is_not_told_once_less_may_be_shown_also_when_ic
     VirtualLoop().run(scenario())
 
 
-def test_what_has_been_told_is_kept() -> None:
+def test_what_was_told_of_more_does_not_count_once_less_may_be_shown() -> None:
     async def scenario() -> None:
         gather, meeting = Gatherer(), Meeting.new(1, SeededRng("meeting"))
-        agent = await meeting.agent(EVERYTHING, gather)
-        assert told(meeting, agent, EVERYTHING) == (HOST, RELAY)
-        assert await meeting.agent(RELAY_ALONE, gather) is agent
+        wide = await meeting.agent(EVERYTHING, gather)
+        assert told(meeting, wide, EVERYTHING) == (HOST, RELAY)
+        assert await meeting.agent(EVERYTHING, gather) is wide
+        narrow = await meeting.agent(RELAY_ALONE, gather)
+        ice = asyncio.ensure_future(meeting.told_side(gather))
+        await asyncio.sleep(1)
+        assert not ice.done(), "nothing has been told of this agent"
+        assert told(meeting, narrow, RELAY_ALONE) == (RELAY,)
+        ours, agent = await ice
+        assert (ours.candidates, agent) == ((RELAY,), narrow)
         await meeting.end()
-        assert [gathered.closed for gathered in gather.agents] == [True]
+        assert [gathered.closed for gathered in gather.agents] == [True, True]
 
     VirtualLoop().run(scenario())
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_who_waits_while_less_is_allowed_gets_the_new_agent_and_tells_no_more_than_it(seed: int) -> None:
+    async def scenario() -> None:
+        gather, meeting = Gatherer(), Meeting.new(1, SeededRng("meeting"))
+        wide = asyncio.ensure_future(meeting.agent(EVERYTHING, gather))
+        await asyncio.sleep(0.05)
+        narrow = await meeting.agent(RELAY_ALONE, gather)
+        assert await wide is narrow
+        signal = meeting.signal(
+            SignalKind.OFFER, meeting.id, await wide, EVERYTHING, Listening("peer", ("/ip4/192.168.1.7/tcp/1",)),
+            certificate_sha256=bytes(32), now_ms=Timestamp(1),
+        )  # fmt: skip
+        assert (signal.candidates, signal.libp2p_addresses) == ((RELAY,), ())
+        assert (signal.direct, signal.relay_only) == (False, True)
+        await meeting.end()
+
+    VirtualLoop(seed).run(scenario())
+
+
+class Reached:
+    """A `Reach` that gathers, and dials without an end."""
+
+    listening = Listening("peer", ("/ip4/192.168.1.7/tcp/1",))
+    certificate_sha256 = bytes(32)
+
+    def __init__(self) -> None:
+        self.gather = Gatherer()
+
+    async def dial(self, peer: Address, peer_id: str, addresses: tuple[str, ...], found_by: FoundBy) -> None:
+        await asyncio.sleep(60)
+
+
+class Post:
+    """Takes a while, as a home that has to be reached first."""
+
+    def __init__(self) -> None:
+        self.left: list[Signal] = []
+
+    async def send(self, to: Address, signal: Signal) -> SignalResult:
+        await asyncio.sleep(0.3)
+        self.left.append(signal)
+        return SignalResult.FORWARDED
+
+
+@pytest.mark.parametrize("dials", [True, False])
+@pytest.mark.parametrize("after_s", [0.0, 0.05, 0.2], ids=["at once", "while gathering", "on its way out"])
+def test_nothing_is_told_of_an_attempt_that_has_ended(after_s: float, *, dials: bool) -> None:
+    """It ends when less may be shown: what it has gathered must not leave any more."""
+
+    async def scenario() -> None:
+        post, tasks = Post(), set[asyncio.Task[None]]()
+
+        def spawn(work: Awaitable[None]) -> asyncio.Task[None]:
+            task = asyncio.ensure_future(awaited(work))
+            tasks.add(task)
+            if isinstance(work, Coroutine):
+                task.add_done_callback(lambda _: work.close())  # as the path service does
+            return task
+
+        actions: Any = PathActions(
+            db=cast("Any", None), clock=ManualClock(), rng=SeededRng("actions"), homes=cast("Any", None),
+            signals=cast("Any", post), reach=cast("Any", Reached()), rules=cast("Any", None), live=cast("Any", None),
+            spawn=spawn, on_nat=lambda _kind: None,
+        )  # fmt: skip
+        machine = RoutingMachine(PEER, dice=lambda: 0.5)
+        peer = Peer(PEER, machine, ManualClock(), lambda _peer, _action: None)
+        if dials:
+            actions.carry_out(peer, Dial(1, (KnownAddress("/ip4/192.0.2.9/tcp/1/p2p/x", FoundBy.LAST_KNOWN),)))
+        actions.carry_out(peer, SendSignal(1, direct=True, relay=True, hidden=False))
+        if after_s:
+            await asyncio.sleep(after_s)
+        actions.carry_out(peer, EndAttempt(1))
+        await asyncio.sleep(5)
+        assert (post.left, peer.meetings) == ([], {})
+        assert all(gathered.closed for gathered in actions.reach.gather.agents)
+        for task in tasks:
+            task.cancel()
+
+    VirtualLoop().run(scenario())
+
+
+async def awaited(work: Awaitable[None]) -> None:
+    await work

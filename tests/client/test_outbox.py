@@ -12,17 +12,18 @@ from mepassa.client.courier import Courier, DepositCourier, OutboxItem, Outcome,
 from mepassa.client.inbox import Inbox
 from mepassa.client.link_identity import DbLinkIdentity
 from mepassa.client.messenger import Messenger
-from mepassa.client.outbox import FULL_DISK_PAUSE_S, Outbox
+from mepassa.client.outbox import FAILED_LOOK_PAUSE_S, FULL_DISK_PAUSE_S, Outbox
 from mepassa.client.paths.service import PathService
 from mepassa.client.paths.signals import SignalBudget, SignalPost
 from mepassa.client.upkeep import Upkeep
 from mepassa.model.envelope import SealedEnvelope
-from mepassa.model.errors import BusyError, DiskFullError, HomeUnreachableError
-from mepassa.model.ids import AccountId, Address
+from mepassa.model.errors import BusyError, DiskFullError, HomeUnreachableError, TooLargeError
+from mepassa.model.ids import AccountId, Address, Timestamp
 from mepassa.model.route import AddressClass, FoundBy, RouteKind, RouteTransport
 from mepassa.model.status import MessageStatus
 from mepassa.ports.db import BriefDb
 from mepassa.ports.mailbox import DepositOutcome, FetchedAccount, HomeAddress, RecipientHome, SignalOutcome
+from mepassa.ports.rng import Rng
 from mepassa.ports.stores import Tx
 from mepassa.ports.transport import LinkFacts
 from mepassa.protocol import delivery
@@ -151,6 +152,31 @@ def test_send_by_server_offers_a_waiting_row_again(pair: tuple[Phone, Phone]) ->
         assert [item.stored_only for items in courier.calls for item in items] == [False, True]
         assert ana.message(sent.id).status is MessageStatus.STORED
         assert ana.waiting() == 0
+
+    play(ana, MoodyHome(), courier, story)
+
+
+def test_an_account_that_cannot_be_made_ready_is_tried_again_and_ends_nothing(
+    pair: tuple[Phone, Phone], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ana, beto = pair
+    courier, prepare, fails = Patient(), delivery.prepare, [True]
+
+    def fails_at_first(tx: Tx, account: AccountId, now_ms: Timestamp, rng: Rng) -> delivery.Ready | None:
+        if fails and account == beto.account:
+            raise TooLargeError(9000, 8192)
+        return prepare(tx, account, now_ms, rng)
+
+    monkeypatch.setattr(delivery, "prepare", fails_at_first)
+
+    async def story(outbox: Outbox) -> None:
+        ana.write(beto, "apesar de tudo")
+        outbox.wake(beto.account)
+        await asyncio.sleep(FAILED_LOOK_PAUSE_S * 1.5)
+        assert courier.calls == []
+        fails.clear()
+        await asyncio.sleep(FAILED_LOOK_PAUSE_S)
+        assert len(courier.calls) == 1
 
     play(ana, MoodyHome(), courier, story)
 

@@ -11,10 +11,11 @@ from mepassa.client.outbox import Outbox
 from mepassa.client.upkeep import Upkeep
 from mepassa.model.device_list import SignedDeviceList
 from mepassa.model.errors import DeviceListForkError, DeviceListStaleError, HomeUnreachableError, MepassaError
-from mepassa.model.ids import EnvelopeId
+from mepassa.model.ids import EnvelopeId, Timestamp
 from mepassa.model.prekeys import PrekeyUpload
 from mepassa.ports.mailbox import HomeAddress, RecipientHome, TokenRecord
 from mepassa.protocol import own_devices
+from mepassa.protocol.account import DAY_MS
 from mepassa.testing import ManualClock, SeededRng
 from tests.protocol.device_lists import alarms
 from tests.protocol.phones import Phone
@@ -70,6 +71,23 @@ def test_a_home_is_given_a_hundred_more_of_a_kind_below_twenty_five(ana: Phone) 
     assert told(ana, home, left=(24, 25)) == [(1, 100, 0)]
     assert told(ana, home, left=(25, 24)) == [(1, 0, 100)]
     assert told(ana, home, left=(24, 0)) == [(1, 100, 100)]
+
+
+def test_what_has_outlived_its_use_goes_at_the_start_and_then_once_a_day(ana: Phone) -> None:
+    outbox = Outbox(ana.db, Home(), DepositCourier(Home()), clock=ana.clock, rng=SeededRng(1))
+    upkeep = Upkeep(ana.db, outbox, clock=ana.clock, rng=ana.rng)
+    envelopes = [EnvelopeId(bytes([number]) * 16) for number in range(3)]
+
+    def round_later(hours: float, came: EnvelopeId) -> list[bool]:
+        """Another envelope of ten weeks ago; which are known after one more round."""
+        ana.clock.advance(hours * 3600)
+        ana.db.run_now(lambda tx: tx.put_seen(came, Timestamp(ana.now - 70 * DAY_MS)))
+        asyncio.run(upkeep.once())
+        return [ana.db.run_now(lambda tx, known=known: tx.seen(known)) for known in envelopes]  # type: ignore[misc]  # mypy reads no default of a lambda
+
+    assert round_later(0, envelopes[0]) == [False, False, False]
+    assert round_later(23, envelopes[1]) == [False, True, False]
+    assert round_later(1, envelopes[2]) == [False, False, False]
 
 
 def test_a_home_is_told_of_the_weekly_keys_by_the_next_round(ana: Phone) -> None:

@@ -10,7 +10,7 @@ from mepassa.model.errors import ConflictError, InvalidInputError, NotFoundError
 from mepassa.model.ids import MessageId, Timestamp
 from mepassa.model.prekeys import OneTimePrekey
 from mepassa.model.route import FoundBy, RouteKind
-from mepassa.model.status import MessageStatus
+from mepassa.model.status import ChatState, MessageStatus
 from mepassa.ports.mailbox import FetchedAccount
 from mepassa.ports.stores import EventKind, MessageKind, OutboxKind, Tx
 from mepassa.protocol import delivery, outbound
@@ -207,6 +207,51 @@ def test_receipts_that_are_owed_survive_a_power_cut_and_end_with_a_block(pair: P
         (),
         False,
     )
+
+
+@pytest.mark.parametrize("ahead_days", [0, 3])
+def test_a_clock_that_was_ahead_holds_no_receipt_back(pair: Pair, ahead_days: int) -> None:
+    ana, beto = pair
+    here = beto.now
+    beto.clock.jump_wall(ahead_days * 24 * 3600 * 1000)
+    ana.write(beto, "do futuro")
+    for envelope in ana.post(beto):
+        beto.take(envelope, STORED)
+    beto.clock.jump_wall(here - beto.now)
+    ana.write(beto, "de agora")
+    for envelope in ana.post(beto):
+        beto.take(envelope, STORED)
+    beto.clock.advance(5)
+    (row,) = beto.ready(ana)
+    body = decode_content(row.content).body
+    assert isinstance(body, Receipt)
+    assert len(body.entries) == 2
+
+
+def test_receipts_to_somebody_who_has_not_answered_fit_the_request_lane(ana: Phone, beto: Phone) -> None:
+    """He has her token from the request, and writes instead of answering."""
+    ana.add(beto.invite(), beto)
+    ana.write(beto, "oi, é a Ana")
+    for envelope in ana.post(beto):
+        beto.take(envelope)
+    beto.accept(ana)
+    answer, *rest = beto.post(ana)  # it is lost, and what follows is not
+    for number in range(60):
+        beto.write(ana, f"{number}")
+    far = msgspec.structs.replace(STORED, via=f"{'a' * 63}.{'b' * 63}.{'c' * 54}.example.org:65535")
+    for envelope in (*rest, *beto.post(ana)):
+        ana.take(envelope, far)
+    assert ana.contact(beto).state is ChatState.REQUESTED
+    ana.clock.advance(6)
+    rows = ana.ready(beto)
+    assert rows
+    assert all(row.kind is OutboxKind.REQUEST for row in rows)
+    for row in rows:
+        assert row.envelope is not None
+        assert beto.take(row.envelope).fate is Fate.OPENED
+    assert {row.status for row in beto.screen(ana) if row.sender == beto.account} == {MessageStatus.DELIVERED}
+    ana.take(answer)
+    assert ana.contact(beto).state is ChatState.ACCEPTED
 
 
 def test_a_message_that_comes_again_in_another_envelope_is_named_once(pair: Pair) -> None:

@@ -9,7 +9,7 @@ from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.ids import EnvelopeId, Timestamp
 from mepassa.model.status import MessageStatus
 from mepassa.ports.stores import Tx
-from mepassa.protocol import healing
+from mepassa.protocol import delivery, healing
 from mepassa.protocol.account import begin_run, local_identity, roll_forward, run_counter, sender_certificate
 from mepassa.protocol.healing import AMONG_NEWEST, MAX_REQUESTS_PER_ENVELOPE, MAX_STAND_INS
 from mepassa.protocol.inbound import Fate
@@ -202,6 +202,21 @@ def test_only_the_device_that_it_was_made_for_is_answered(pair: Pair, caio: Phon
     assert ana.waiting() == 0
     ana.take(request_from(beto, ana, envelope.id, sent.ratchet_key))
     assert [row.to for row in ana.outbox()] == [beto.address]
+
+
+def test_what_expired_here_is_still_sent_again(pair: Pair) -> None:
+    """It got there, and no word of that came back: it did not open, and is asked for a day later."""
+    ana, beto = pair
+    sent = ana.write(beto, "esperei duas semanas")
+    (row,) = ana.ready(beto)
+    assert row.envelope is not None
+    lose_sessions(beto)
+    assert beto.take(row.envelope).fate is Fate.COULD_NOT_OPEN
+    ana.clock.advance(days=14)
+    ana.db.run_now(lambda tx: delivery.expire_due(tx, ana.now))
+    assert (ana.waiting(), ana.message(sent.id).status) == (0, MessageStatus.FAILED)
+    settle(ana, beto)
+    assert beto.texts(ana)[-1] == "esperei duas semanas"
 
 
 def test_asking_on_and_on_is_answered_three_times(pair: Pair) -> None:

@@ -53,6 +53,10 @@ FULL_DISK_PAUSE_S = 5.0
 """Nothing can be recorded while the disk is full; so nothing is sent either, and it is looked at again."""
 
 
+FAILED_LOOK_PAUSE_S = 60.0
+"""What could not be made ready for one account is tried again."""
+
+
 @dataclass(slots=True)
 class _Lane:
     """One account's queue and the task that works on it."""
@@ -186,6 +190,11 @@ class Outbox:
             except DiskFullError:
                 log.warning("outbox.disk_full")
                 wait_s = FULL_DISK_PAUSE_S
+                continue
+            except MepassaError as error:
+                # One account's trouble, whatever it is: the others' messages go on.
+                log.warning("outbox.look_failed", extra={"error": error.code})
+                wait_s = FAILED_LOOK_PAUSE_S
                 continue
             if look.copies is not None and look.copies != lane.account:
                 self.wake(look.copies)

@@ -25,6 +25,8 @@ log = logging.getLogger("mepassa.upkeep")
 
 EVERY_S = 900.0
 """Between two rounds when nothing is due earlier: all that ages here is counted in hours or days."""
+TRIM_EVERY_S = 24 * 3600.0
+"""It reads through tables that keep no index for it."""
 TELL_DEADLINE_S = 5.0
 """How long the person waits for a new invite to be known to the home."""
 SEEN_KEPT_MS = 61 * DAY_MS
@@ -53,8 +55,7 @@ class Upkeep:
         self._home: OwnHome | None = None
         self._woken = asyncio.Event()
         self._low: set[PrekeyKind] = set()
-        self._trim_next_ms = Timestamp(0)
-        """Once a day: it reads through tables that keep no index for it."""
+        self._trimmed_at: float | None = None
 
     def wake(self) -> None:
         self._woken.set()
@@ -93,7 +94,11 @@ class Upkeep:
         Raises `DiskFullError`, or what the home's connection raises; the next round goes on from there.
         """
         low, self._low = self._low, set()
-        done = await self._db.run(lambda tx: self._age(tx, low))
+        now = self._clock.monotonic()
+        trims = self._trimmed_at is None or now >= self._trimmed_at + TRIM_EVERY_S
+        done = await self._db.run(lambda tx: self._age(tx, low, trims=trims))
+        if trims:
+            self._trimmed_at = now
         self._outbox.wake(*done.accounts)
         if self._home is not None:
             if done.device_list:
@@ -104,7 +109,7 @@ class Upkeep:
                 await self._tell_prekeys(self._home)
         return done.next_s
 
-    def _age(self, tx: Tx, low: set[PrekeyKind]) -> _Round:
+    def _age(self, tx: Tx, low: set[PrekeyKind], *, trims: bool) -> _Round:
         now_ms = self._clock.now_ms()
         expire_due(tx, now_ms)
         renew_due(tx, now_ms, self._rng)
@@ -113,8 +118,7 @@ class Upkeep:
         stock_up(tx, now_ms, self._rng)
         for kind in low:
             refill(tx, kind, now_ms, self._rng)
-        if now_ms >= self._trim_next_ms:
-            self._trim_next_ms = Timestamp(now_ms + DAY_MS)
+        if trims:
             tx.trim(
                 seen_before=Timestamp(now_ms - SEEN_KEPT_MS),
                 sent_before=Timestamp(now_ms - SENT_KEPT_MS),

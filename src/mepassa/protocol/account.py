@@ -23,7 +23,7 @@ from mepassa.protocol.alarms import Alarm, raise_alarm
 from mepassa.protocol.sealing import issue_device_certificate, issue_sender_certificate, sender_certificate_expires
 from mepassa.protocol.sent import unseal
 from mepassa.protocol.session import LocalIdentity, archive_restored
-from mepassa.protocol.session_rows import load_session
+from mepassa.protocol.session_rows import keep_session, load_session
 
 FIRST_DEVICE, LAST_DEVICE = 1, 127
 """Signal's device numbers; none is given twice."""
@@ -142,7 +142,7 @@ def roll_forward(tx: Tx, home_counter: int) -> int:
     Returns the counter to go on with.
     """
     for peer in tx.sessions():
-        tx.put_session(peer, archive_restored(load_session(tx, peer)).to_bytes())
+        keep_session(tx, peer, archive_restored(load_session(tx, peer)))
     tx.delete_own_sender_keys()
     for kind in PrekeyKind:
         for prekey in tx.prekeys(kind):

@@ -33,9 +33,9 @@ from mepassa.protocol.outbound import (
 )
 from mepassa.protocol.receipts import adopted_route, release_due
 from mepassa.protocol.removal import check_not_removed, is_removed
-from mepassa.protocol.sent import keep
+from mepassa.protocol.sent import drop
 from mepassa.protocol.session import initiate
-from mepassa.protocol.session_rows import load_session
+from mepassa.protocol.session_rows import keep_session, load_session
 from mepassa.protocol.status import StatusEvent, move
 
 CLIENT_ID_BYTES = 16
@@ -137,9 +137,10 @@ def record_taken(
     waiting = tx.outbox_row(row_id)
     stands = waiting is not None and waiting.envelope is not None and waiting.envelope.id == envelope_id
     if waiting is not None and stands:
-        if event is not StatusEvent.OPENED_ON_PATH:
-            keep(tx, waiting)
-        tx.delete_outbox(row_id)
+        if event is StatusEvent.OPENED_ON_PATH:
+            tx.delete_outbox(row_id)
+        else:
+            drop(tx, waiting)
     row = tx.message(message_id) if message_id is not None else None
     if row is None or row.chat != to.account or row.sender == to.account:
         return
@@ -235,7 +236,7 @@ def start_sessions(tx: Tx, account: AccountId, fetched: FetchedAccount, now_ms: 
             continue
         try:
             record = load_session(tx, peer)
-            tx.put_session(peer, initiate(record, own, remote, bundle, now_ms=now_ms, rng=rng).to_bytes())
+            keep_session(tx, peer, initiate(record, own, remote, bundle, now_ms=now_ms, rng=rng))
         except (SignatureError, UnlistedDeviceError, DecryptionError):  # the last: a key that is none
             continue  # a home that hands out false prekeys keeps this device waiting, no more
     seal_due(tx, contact, now_ms, rng)
@@ -260,7 +261,7 @@ def expire_due(tx: Tx, now_ms: Timestamp) -> None:
         tx.append_event(EventKind.STATUS, chat=row.chat, message_id=row.id)
     for entry in tx.outbox():
         if entry.expires_ms <= now_ms:
-            tx.delete_outbox(entry.id)
+            drop(tx, entry)
 
 
 def renew_due(tx: Tx, now_ms: Timestamp, rng: Rng) -> None:

@@ -11,6 +11,7 @@ from mepassa.model.content import ContactAccepted, Hello, PresenceKey, ProfileKe
 from mepassa.model.device_list import DeviceList
 from mepassa.model.ids import AccountId, Address, Timestamp
 from mepassa.ports.stores import Tx
+from mepassa.protocol.sent import drop, unsealed
 from mepassa.protocol.tokens import token_for
 from mepassa.wire.content import decode_content
 
@@ -48,7 +49,7 @@ def follow_list(tx: Tx, account: AccountId, before: DeviceList, after: DeviceLis
 def drop_waiting(tx: Tx, account: AccountId | None = None) -> None:
     """Nothing of ours is on its way there (None: to anybody) any more, neither envelopes nor what is made anew."""
     for row in tx.outbox(account):
-        tx.delete_outbox(row.id)
+        drop(tx, row)
     tx.forget_owed(account)
     for renewal in tx.renewals(account):
         tx.delete_renewal(renewal.account, renewal.message_id)
@@ -74,7 +75,7 @@ def _take_back(tx: Tx, peer: Address, *, goes_again: bool) -> None:
         if row.to != peer:
             continue
         if goes_again and row.content and _is_for_every_device(row.content):
-            tx.update_outbox(replace(row, envelope=None, ratchet_key=None, attempts=0))
+            tx.update_outbox(replace(unsealed(row), attempts=0))
         else:
             tx.delete_outbox(row.id)
 
@@ -87,7 +88,7 @@ def _pass_on(tx: Tx, account: AccountId, fresh: list[Address]) -> None:
         for row in rows:
             if row.content and row.content not in passed and _is_for_every_device(row.content):
                 passed.add(row.content)
-                tx.append_outbox(replace(row, to=peer, envelope=None, ratchet_key=None, attempts=0, last_error=None))
+                tx.append_outbox(replace(unsealed(row), to=peer, attempts=0, last_error=None))
 
 
 def _is_for_every_device(raw: bytes) -> bool:

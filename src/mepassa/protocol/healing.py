@@ -15,9 +15,9 @@ from mepassa.protocol.account import DAY_MS, local_identity, sender_certificate
 from mepassa.protocol.devices import counterpart, remote_device
 from mepassa.protocol.outbound import EXPIRY_MS, outbox_row, sealed
 from mepassa.protocol.sealing import ResendRequest, Unsealed, seal_plaintext
-from mepassa.protocol.sent import find, unseal
+from mepassa.protocol.sent import recall, unseal
 from mepassa.protocol.session import archive, failed_ratchet_key, must_archive
-from mepassa.protocol.session_rows import load_session
+from mepassa.protocol.session_rows import keep_session, load_session
 from mepassa.wire.content import decode_content, rewrite
 
 MAX_REQUESTS_PER_ENVELOPE = 3
@@ -109,11 +109,11 @@ def answer_resend(
 
     A request past the limits is not answered; the asker asks again later.
     """
-    sent = find(tx, asker, request.envelope_id) if request.envelope_id is not None else None
     own = tx.own()
-    if sent is None or sent.resends >= MAX_REQUESTS_PER_ENVELOPE or not sent.content:
-        return
     if request.device != own.address.device or contact.state not in {ChatState.ACCEPTED, ChatState.REQUESTED}:
+        return
+    sent = recall(tx, asker, request.envelope_id) if request.envelope_id is not None else None
+    if sent is None or sent.resends >= MAX_REQUESTS_PER_ENVELOPE or not sent.content:
         return
     session = load_session(tx, asker)
     if must_archive(session, ratchet_key=request.ratchet_key, sent_at_ms=sent.sent_ms):
@@ -122,7 +122,7 @@ def answer_resend(
             if not _may_reset(tx, asker, now_ms):
                 return
             tx.add_reset(asker, now_ms)
-        tx.put_session(asker, archive(session).to_bytes())
+        keep_session(tx, asker, archive(session))
         _seal_anew(tx, asker)
     tx.put_sent(replace(sent, resends=sent.resends + 1))
     content = rewrite(decode_content(sent.content), resend_of=sent.id)

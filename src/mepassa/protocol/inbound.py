@@ -60,7 +60,7 @@ from mepassa.protocol.sealing import (
 )
 from mepassa.protocol.sender_keys import take_distribution
 from mepassa.protocol.session import Decrypted, LocalIdentity, MessageType
-from mepassa.protocol.session_rows import load_session
+from mepassa.protocol.session_rows import keep_session, load_session
 from mepassa.protocol.shown import row_of
 from mepassa.protocol.tokens import token_for
 from mepassa.protocol.verification import withdraw
@@ -292,7 +292,7 @@ def _open(
 
 
 def _keep_session(tx: Tx, peer: Address, opened: Decrypted) -> None:
-    tx.put_session(peer, opened.record.to_bytes())
+    keep_session(tx, peer, opened.record)
     consume(tx, opened.consumed)
 
 

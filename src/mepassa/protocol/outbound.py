@@ -19,8 +19,9 @@ from mepassa.protocol.account import DAY_MS, local_identity, sender_certificate
 from mepassa.protocol.devices import ourselves, recipients, remote_device
 from mepassa.protocol.restarts import introduction
 from mepassa.protocol.sealing import seal_content
+from mepassa.protocol.sent import drop
 from mepassa.protocol.session import NoSessionError, StaleSessionError
-from mepassa.protocol.session_rows import load_session
+from mepassa.protocol.session_rows import keep_session, load_session
 from mepassa.wire.content import decode_content, encode_content
 
 EXPIRY_MS = 14 * DAY_MS
@@ -169,7 +170,7 @@ def confirm_renewals(tx: Tx, contact: Contact, device: int, arrived: Container[M
 def drop_rows(tx: Tx, contact: Contact, message_id: MessageId) -> None:
     for row in tx.outbox(contact.account):
         if row.message_id == message_id:
-            tx.delete_outbox(row.id)
+            drop(tx, row)
 
 
 def sealed(tx: Tx, contact: Contact, row: OutboxRow, now_ms: Timestamp, rng: Rng) -> OutboxRow:
@@ -196,7 +197,7 @@ def sealed(tx: Tx, contact: Contact, row: OutboxRow, now_ms: Timestamp, rng: Rng
         return row
     if row.kind is OutboxKind.REQUEST and len(envelope.raw) > MAX_REQUEST_ENVELOPE_BYTES:
         raise TooLargeError(len(envelope.raw), MAX_REQUEST_ENVELOPE_BYTES)
-    tx.put_session(row.to, stepped.to_bytes())
+    keep_session(tx, row.to, stepped)
     return replace(row, envelope=envelope, ratchet_key=ratchet_key, sealed_ms=now_ms)
 
 

@@ -21,7 +21,9 @@ from mepassa.protocol.removal import is_removed
 from mepassa.protocol.status import StatusEvent, move
 
 BATCH = 50
-"""Entries in one receipt, routes included, that certainly fit an envelope."""
+"""Entries in one receipt, routes included, that certainly fit an envelope…"""
+REQUEST_BATCH = 4
+"""…and one in the request lane, which is small and says who we are besides."""
 DELAY_S = (1.0, 5.0)
 """A delivery receipt leaves after a random while and takes others with it. The home that handed over a stored message
 learns less from its time; and of what came by a live path, the acknowledgement has told the sender already."""
@@ -37,24 +39,26 @@ def acknowledge_to_sender(
     *,
     only: Address | None = None,
 ) -> None:
-    """A delivery receipt is owed to each device of the sender, or to one alone. It waits a little, and takes others with it."""
-    due_ms = tx.receipts_due(contact.account)
-    if due_ms is None:
-        due_ms = Timestamp(now_ms + int(1000 * rng.uniform(*DELAY_S)))
+    """A delivery receipt is owed to each device of the sender, or to one alone. It waits a little, and takes others with it.
+    A device that was removed owes none."""
+    if is_removed(tx):
+        return
+    due_ms = _due(tx, contact, now_ms) or Timestamp(now_ms + int(1000 * rng.uniform(*DELAY_S)))
     tx.owe_receipt(OwedReceipt(contact.account, None if only is None else only.device, message_id, route, due_ms))
 
 
 def release_due(tx: Tx, contact: Contact, now_ms: Timestamp, rng: Rng) -> Timestamp | None:
     """Once the first is due, all that are owed to this account go into the outbox. Returns when that will be, None when no
     receipt is owed any more."""
-    due_ms = tx.receipts_due(contact.account)
+    due_ms = _due(tx, contact, now_ms)
     if due_ms is None or due_ms > now_ms:
         return due_ms
+    most = BATCH if contact.profile_key is not None else REQUEST_BATCH
     owed: dict[int | None, dict[MessageId, ReceiptEntry]] = {}
     for receipt in tx.owed_receipts(contact.account):
         owed.setdefault(receipt.device, {})[receipt.message_id] = ReceiptEntry(receipt.message_id, receipt.route)
     for device, receipts in owed.items():
-        for entries in _batches(receipts.values()):
+        for entries in _batches(receipts.values(), most):
             content = _content(tx, contact, ReceiptKind.DELIVERED, entries, now_ms, rng)
             if device is None:
                 address(tx, contact, content, now_ms, rng)
@@ -106,10 +110,16 @@ def _entry(row: MessageRow) -> ReceiptEntry:
     return ReceiptEntry(row.id, row.route)
 
 
-def _batches(entries: Iterable[ReceiptEntry]) -> Iterator[tuple[ReceiptEntry, ...]]:
+def _due(tx: Tx, contact: Contact, now_ms: Timestamp) -> Timestamp | None:
+    """When the first is due. None when none is owed; now where our clock was ahead when it came to be."""
+    due_ms = tx.receipts_due(contact.account)
+    return now_ms if due_ms is not None and due_ms > now_ms + int(1000 * DELAY_S[1]) else due_ms
+
+
+def _batches(entries: Iterable[ReceiptEntry], most: int = BATCH) -> Iterator[tuple[ReceiptEntry, ...]]:
     found = tuple(entries)
-    for start in range(0, len(found), BATCH):
-        yield found[start : start + BATCH]
+    for start in range(0, len(found), most):
+        yield found[start : start + most]
 
 
 def take_receipt(tx: Tx, contact: Contact, sender: Address, receipt: Receipt) -> None:

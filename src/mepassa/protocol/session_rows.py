@@ -14,12 +14,13 @@ def load_session(tx: Tx, peer: Address) -> SessionRecord:
     empty one in this transaction, and the person is told once. What the lost sessions would have opened is asked for
     again (`protocol.healing`), and the next message of ours begins a new session.
     """
-    kept = tx.session(peer)
-    if kept is None:
-        return SessionRecord.EMPTY
     try:
-        return SessionRecord.from_bytes(kept)
+        return tx.read_session(peer, SessionRecord.from_bytes) or SessionRecord.EMPTY
     except CorruptRecordError:
-        tx.put_session(peer, SessionRecord.EMPTY.to_bytes())
+        keep_session(tx, peer, SessionRecord.EMPTY)
         raise_alarm(tx, Alarm.SESSION_DAMAGED, peer.account)
         return SessionRecord.EMPTY
+
+
+def keep_session(tx: Tx, peer: Address, record: SessionRecord) -> None:
+    tx.put_session(peer, record.to_bytes(), record)

@@ -121,7 +121,8 @@ class MessageRows(Rows):
             row.id.raw,
         )
         if changed:
-            self._written[row.id] = self._remembered.messages.keep(row.id, row)
+            self._written[row.id] = row
+            self._remembered.messages.pop(row.id, None)  # only these columns of it are on disk
 
     def delete_message(self, message_id: MessageId) -> None:
         self._do("DELETE FROM messages WHERE id = ?", message_id.raw)

@@ -1,5 +1,8 @@
 """This account: keys, settings, prekeys, sessions, what the home knows of tokens."""
 
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from mepassa.model.errors import NotInitialisedError
 from mepassa.model.ids import AccountId, Address, Timestamp
 from mepassa.model.keys import HomeKey, IdentityKey, RootPublicKey
@@ -7,6 +10,8 @@ from mepassa.model.secret import SecretBytes
 from mepassa.ports.mailbox import HomeAddress, TokenRecord
 from mepassa.ports.stores import OwnAccount, PrekeyKind, PrekeyRow
 from mepassa.storage.rows import SIGNED_LIST, Rows, to_secret, to_time
+
+R = TypeVar("R")
 
 _OWN = (
     "account, device, name, root_key, identity_key, device_seed, registration_id, device_certificate, device_list,"
@@ -166,7 +171,13 @@ class SessionRows(Rows):
         row = self._one("SELECT record FROM sessions WHERE account = ? AND device = ?", peer.account.raw, peer.device)
         return self._remembered.sessions.keep(peer, row[0]) if row else None
 
-    def put_session(self, peer: Address, record: bytes) -> None:
+    def read_session(self, peer: Address, read: Callable[[bytes], R]) -> R | None:
+        as_read: Any = self._remembered.sessions_read.get(peer)
+        if as_read is None and (record := self.session(peer)) is not None:
+            as_read = self._remembered.sessions_read.keep(peer, read(record))
+        return as_read  # type: ignore[no-any-return]  # all who read sessions read them alike
+
+    def put_session(self, peer: Address, record: bytes, as_read: object = None) -> None:
         # Not OR REPLACE, which would take the row out and its index entry with it: one for every message.
         self._do(
             "INSERT INTO sessions VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET record = excluded.record",
@@ -175,9 +186,14 @@ class SessionRows(Rows):
             record,
         )
         self._remembered.sessions.keep(peer, record)
+        if as_read is None:
+            self._remembered.sessions_read.pop(peer, None)
+        else:
+            self._remembered.sessions_read.keep(peer, as_read)
 
     def delete_session(self, peer: Address) -> None:
         self._remembered.sessions.pop(peer, None)
+        self._remembered.sessions_read.pop(peer, None)
         self._do("DELETE FROM sessions WHERE account = ? AND device = ?", peer.account.raw, peer.device)
 
     def sessions(self) -> tuple[Address, ...]:

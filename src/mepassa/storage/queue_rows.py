@@ -6,14 +6,20 @@ from typing import Any
 from mepassa.model.envelope import SealedEnvelope
 from mepassa.model.ids import AccountId, Address, EnvelopeId, MessageId, Timestamp
 from mepassa.ports.stores import OutboxKind, OutboxRow, OwedReceipt, Renewal, SentRow, UnopenedRow
-from mepassa.storage.rows import Rows, from_message_id, from_route, to_message_id, to_route, to_time
+from mepassa.storage.rows import (
+    MAX_ROWS_REMEMBERED,
+    Rows,
+    from_message_id,
+    from_route,
+    to_message_id,
+    to_route,
+    to_time,
+)
 
 _OUTBOX = (
     "account, device, kind, content, envelope, message_id, created_ms, expires_ms, next_try_ms, attempts, stored_only,"
     " resends, last_error, ratchet_key, sealed_ms"
 )
-MAX_ROWS_REMEMBERED = 8
-"""Of one account: what is brought at once is asked for three times until it is there, and a pile of it is waiting."""
 _MARKS = ", ".join("?" for _ in _OUTBOX.split(","))
 _RENEWED = ", ".join(f"{name.strip()} = ?" for name in _OUTBOX.split(","))
 
@@ -103,7 +109,10 @@ class OutboxRows(Rows):
             next(reversed(numbers)),
             account.raw,
         )
-        return tuple(_to_outbox(row) for row in rows)
+        found = tuple(_to_outbox(row) for row in rows)
+        if len(found) <= MAX_ROWS_REMEMBERED:
+            numbers.update((row.id, row) for row in found)
+        return found
 
     def has_outbox(self, account: AccountId) -> bool:
         return account in self._numbers()
@@ -116,7 +125,7 @@ class OutboxRows(Rows):
 
     def _remember(self, row: OutboxRow) -> None:
         of_account = self._numbers().setdefault(row.to.account, {})
-        of_account[row.id] = row if len(of_account) < MAX_ROWS_REMEMBERED else None
+        of_account[row.id] = row if row.id in of_account or len(of_account) < MAX_ROWS_REMEMBERED else None
 
     def _numbers(self) -> dict[AccountId, dict[int, OutboxRow | None]]:
         numbers = self._remembered.outbox

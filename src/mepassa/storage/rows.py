@@ -14,7 +14,12 @@ SIGNED_LIST: Codec[SignedDeviceList] = Codec(SignedDeviceList, limit_bytes=8192)
 
 
 MAX_CONTACTS_REMEMBERED = 64
-"""Some KB each: with whom one talks today. As many sessions, of 2 to 3 KB, and settings, of some bytes."""
+"""Some KB each: with whom one talks today."""
+MAX_SESSIONS_REMEMBERED = 64
+"""2 to 3 KB each."""
+MAX_SETTINGS_REMEMBERED = 64
+MAX_ROWS_REMEMBERED = 8
+"""Of one account in the outbox: what is brought at once is asked for three times until it is there; a pile of it waits."""
 MAX_MESSAGES_REMEMBERED = 16
 """What was written last: its ticks follow within milliseconds."""
 
@@ -29,8 +34,9 @@ class Remembered:
     def __init__(self) -> None:
         self.own: OwnAccount | None = None
         self.contacts = Few[AccountId, Contact](MAX_CONTACTS_REMEMBERED)
-        self.sessions = Few[Address, bytes](MAX_CONTACTS_REMEMBERED)
-        self.settings = Few[str, bytes | None](MAX_CONTACTS_REMEMBERED)
+        self.sessions = Few[Address, bytes](MAX_SESSIONS_REMEMBERED)
+        self.sessions_read = Few[Address, object](MAX_SESSIONS_REMEMBERED)
+        self.settings = Few[str, bytes | None](MAX_SETTINGS_REMEMBERED)
         """None: there is none of that name."""
         self.messages = Few[MessageId, MessageRow](MAX_MESSAGES_REMEMBERED)
         self.outbox: dict[AccountId, dict[int, OutboxRow | None]] | None = None
@@ -42,7 +48,7 @@ class Remembered:
 
     def forget(self) -> None:
         self.own = self.outbox = self.owed = None
-        for few in (self.contacts, self.sessions, self.settings, self.messages):
+        for few in (self.contacts, self.sessions, self.sessions_read, self.settings, self.messages):
             few.clear()
 
 

@@ -58,7 +58,7 @@ class Me(msgspec.Struct, frozen=True):
 class Health(msgspec.Struct, frozen=True):
     """GET /health. `ok` is true when `problems` is empty; each problem is an error (`ClockWrongError`, …).
 
-    `waiting` counts envelopes that have not left this device yet.
+    `waiting` counts envelopes that have not left this device yet, and contacts whose receipts wait a little.
     """
 
     ok: bool

@@ -100,11 +100,12 @@ class PathActions:
                 if (warm := peer.take_warm()) is not None:
                     self.spawn(warm.end())
             case SendSignal():
-                self.spawn(self._offer(peer, action))
+                meeting = peer.meeting(action.attempt, self.rng)
+                meeting.telling.add(self.spawn(self._offer(peer, meeting, action)))
             case AnswerSignal():
                 meeting = peer.meeting(action.attempt, self.rng)
                 meeting.theirs = peer.offers.pop(action.offer, meeting.theirs)
-                self.spawn(self._answer(peer, meeting, action))
+                meeting.telling.add(self.spawn(self._answer(peer, meeting, action)))
             case StartIce():
                 meeting = peer.meeting(action.attempt, self.rng)
                 meeting.ice = self.spawn(self._ice(peer, meeting))
@@ -222,8 +223,8 @@ class PathActions:
             peer.warm = Meeting.new(0, self.rng)
             peer.warm.begin(allowed, self.reach.gather)
 
-    async def _offer(self, peer: Peer, action: SendSignal) -> None:
-        meeting, allowed = peer.meeting(action.attempt, self.rng), Allowed(action.direct, action.relay, action.hidden)
+    async def _offer(self, peer: Peer, meeting: Meeting, action: SendSignal) -> None:
+        allowed = Allowed(action.direct, action.relay, action.hidden)
         agent = await self._agent(meeting, allowed)
         signal = self._our_signal(SignalKind.OFFER, meeting, meeting.id, agent, allowed)
         peer.feed(SignalAnswered(meeting.number, await self.signals.send(peer.address, signal)))

@@ -52,6 +52,10 @@ class Allowed:
     def shows_more_than(self, other: "Allowed") -> bool:
         return (self.direct and not other.direct) or (self.relay and not other.relay)
 
+    def within(self, other: "Allowed") -> "Allowed":
+        """What both allow."""
+        return Allowed(self.direct and other.direct, self.relay and other.relay, self.hidden or other.hidden)
+
 
 @dataclass(frozen=True, slots=True)
 class Listening:
@@ -70,6 +74,8 @@ class Meeting:
     path_secret: bytes = field(repr=False)
     theirs: Signal | None = None
     ours: Signal | None = None
+    telling: set[asyncio.Task[None]] = field(default_factory=set)
+    """Signals of ours that may not have left yet."""
     dials: set[asyncio.Task[None]] = field(default_factory=set)
     ice: asyncio.Task[None] | None = None
     _gathering: asyncio.Task[Agent] | None = None
@@ -89,12 +95,15 @@ class Meeting:
     async def agent(self, allowed: Allowed, gather: Callable[[Allowed], Awaitable[Agent]]) -> Agent:
         """Our agent, gathered on first use; several callers share one gathering.
 
-        Gathered anew when it shows more than may be shown now and nothing has been told of it: whoever waits for the old
-        one gets the new one.
+        Gathered anew when it shows more than may be shown now: whoever waits for the old one gets the new one, and what was
+        told of the old one does not count.
         """
-        known = self._allowed
-        if known is not None and not self._told.is_set() and known.shows_more_than(allowed):
-            await self._drop_agent()
+        stale, known = self._gathering, self._allowed
+        if stale is not None and known is not None and known.shows_more_than(allowed):
+            self._gathering = None
+            self._told.clear()
+            self.begin(allowed, gather)
+            await _closed(stale)
         self.begin(allowed, gather)
         while True:
             gathering = self._gathering
@@ -108,10 +117,13 @@ class Meeting:
 
     async def told_side(self, gather: Callable[[Allowed], Awaitable[Agent]]) -> tuple[Signal, Agent]:
         """Our newest signal and the agent behind it; waits for the first one, which may be on its way out."""
-        await self._told.wait()
-        assert self.ours is not None
-        assert self._allowed is not None
-        return self.ours, await self.agent(self._allowed, gather)
+        while True:
+            await self._told.wait()
+            assert self._allowed is not None
+            agent = await self.agent(self._allowed, gather)
+            if self._told.is_set():
+                assert self.ours is not None
+                return self.ours, agent
 
     def signal(
         self, kind: SignalKind, attempt: AttemptId, agent: Agent, allowed: Allowed, listening: Listening, *,
@@ -119,6 +131,8 @@ class Meeting:
     ) -> Signal:  # fmt: skip
         """What we tell the peer now; remembered, since both ends bind their QUIC hello to what was told."""
         local = agent.local
+        if self._allowed is not None:  # whoever waited for a wider agent may have been given this one
+            allowed = allowed.within(self._allowed)
         shows_libp2p = allowed.direct and not allowed.hidden
         self.ours = Signal(
             kind=kind,
@@ -143,8 +157,14 @@ class Meeting:
         """The agent belongs to the link that it made: do not close it with the attempt."""
         self._gathering = None
 
-    async def end(self) -> None:
-        """Stop what has not made a path. Paths that were made live on, also one that opens at this very moment."""
+    def end(self) -> Awaitable[None]:
+        """Stop what has not made a path: what has not been told by now is not told. Paths that were made live on, also one
+        that opens at this very moment."""
+        for telling in self.telling:
+            telling.cancel()
+        return self._end()
+
+    async def _end(self) -> None:
         running = {task for task in (*self.dials, self.ice) if task is not None and task is not asyncio.current_task()}
         if running:
             _, late = await asyncio.wait(running, timeout=GRACE_S)
@@ -155,13 +175,17 @@ class Meeting:
 
     async def _drop_agent(self) -> None:
         gathering, self._gathering = self._gathering, None
-        if gathering is None:
-            return
-        if not gathering.done():
-            gathering.cancel()
-        found = (await asyncio.gather(gathering, return_exceptions=True))[0]
-        if not isinstance(found, BaseException):
-            await found.close()
+        if gathering is not None:
+            await _closed(gathering)
+
+
+async def _closed(gathering: "asyncio.Task[Agent]") -> None:
+    """Stopped, or what it has found closed."""
+    if not gathering.done():
+        gathering.cancel()
+    found = (await asyncio.gather(gathering, return_exceptions=True))[0]
+    if not isinstance(found, BaseException):
+        await found.close()
 
 
 async def _gathered(gather: Callable[[Allowed], Awaitable[Agent]], allowed: Allowed) -> Agent:

@@ -1,8 +1,11 @@
 """Sessions with devices, encoded, and how often they were begun anew."""
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 from mepassa.model.ids import Address, Timestamp
+
+R = TypeVar("R")
 
 
 class SessionStore(Protocol):
@@ -10,7 +13,13 @@ class SessionStore(Protocol):
         """The encoded session record (current and archived states)."""
         ...
 
-    def put_session(self, peer: Address, record: bytes) -> None: ...
+    def read_session(self, peer: Address, read: Callable[[bytes], R]) -> R | None:
+        """What `read` makes of it; what was put as already read is not read again. Raises what `read` raises."""
+        ...
+
+    def put_session(self, peer: Address, record: bytes, as_read: object = None) -> None:
+        """`as_read`: what `read` would make of it. It must never change."""
+        ...
 
     def delete_session(self, peer: Address) -> None: ...
 
