@@ -1,4 +1,4 @@
-"""One attempt's agent and signals: never more than may be shown now, and nothing once it has ended."""
+"""One attempt's agent and signals: never more than may be shown now, from what was told before too."""
 
 import asyncio
 from collections.abc import Awaitable, Coroutine
@@ -10,11 +10,21 @@ import pytest
 from mepassa.client.paths.actions import PathActions
 from mepassa.client.paths.meeting import Agent, Allowed, Listening, Meeting
 from mepassa.client.paths.peer import Peer
-from mepassa.model.ids import AccountId, Address, Timestamp
-from mepassa.model.route import FoundBy, NatKind
+from mepassa.model.ids import AccountId, Address, AttemptId, Timestamp
+from mepassa.model.route import FoundBy, NatKind, Policy
 from mepassa.model.secret import SecretBytes
 from mepassa.model.signal import Signal, SignalKind
-from mepassa.routing import Dial, EndAttempt, KnownAddress, RoutingMachine, SendSignal, SignalResult
+from mepassa.routing import (
+    Dial,
+    EndAttempt,
+    KnownAddress,
+    OfferReceived,
+    PeerSide,
+    PolicyChanged,
+    RoutingMachine,
+    SendSignal,
+    SignalResult,
+)
 from mepassa.testing import ManualClock, SeededRng, VirtualLoop
 
 EVERYTHING, RELAY_ALONE = Allowed(direct=True, relay=True), Allowed(direct=False, relay=True, hidden=True)
@@ -139,39 +149,85 @@ class Post:
         return SignalResult.FORWARDED
 
 
+class Stage:
+    """A peer and its actions over that reach and that post."""
+
+    def __init__(self, *, direct_allowed: bool = True) -> None:
+        self.post, self.reach, self.tasks = Post(), Reached(), set[asyncio.Task[None]]()
+        self.actions = PathActions(
+            db=cast("Any", None), clock=ManualClock(), rng=SeededRng("actions"), homes=cast("Any", None),
+            signals=cast("Any", self.post), reach=cast("Any", self.reach), rules=cast("Any", None),
+            live=cast("Any", None), spawn=self.spawn, on_nat=lambda _kind: None,
+        )  # fmt: skip
+        machine = RoutingMachine(PEER, dice=lambda: 0.5, direct_allowed=direct_allowed)
+        self.peer = Peer(PEER, machine, ManualClock(), self.actions.carry_out)
+
+    def spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(awaited(work))
+        self.tasks.add(task)
+        if isinstance(work, Coroutine):
+            task.add_done_callback(lambda _: work.close())  # as the path service does
+        return task
+
+    def end(self) -> None:
+        self.peer.stop()
+        for task in self.tasks:
+            task.cancel()
+
+
+MOMENTS = pytest.mark.parametrize("after_s", [0.0, 0.05, 0.2], ids=["at once", "while gathering", "on its way out"])
+
+
+@MOMENTS
 @pytest.mark.parametrize("dials", [True, False])
-@pytest.mark.parametrize("after_s", [0.0, 0.05, 0.2], ids=["at once", "while gathering", "on its way out"])
-def test_nothing_is_told_of_an_attempt_that_has_ended(after_s: float, *, dials: bool) -> None:
-    """It ends when less may be shown: what it has gathered must not leave any more."""
+def test_what_shows_more_than_is_allowed_now_does_not_leave_any_more(after_s: float, *, dials: bool) -> None:
+    """Also where the attempt has ended meanwhile: a running dial has a moment of grace, its signal has none."""
 
     async def scenario() -> None:
-        post, tasks = Post(), set[asyncio.Task[None]]()
-
-        def spawn(work: Awaitable[None]) -> asyncio.Task[None]:
-            task = asyncio.ensure_future(awaited(work))
-            tasks.add(task)
-            if isinstance(work, Coroutine):
-                task.add_done_callback(lambda _: work.close())  # as the path service does
-            return task
-
-        actions: Any = PathActions(
-            db=cast("Any", None), clock=ManualClock(), rng=SeededRng("actions"), homes=cast("Any", None),
-            signals=cast("Any", post), reach=cast("Any", Reached()), rules=cast("Any", None), live=cast("Any", None),
-            spawn=spawn, on_nat=lambda _kind: None,
-        )  # fmt: skip
-        machine = RoutingMachine(PEER, dice=lambda: 0.5)
-        peer = Peer(PEER, machine, ManualClock(), lambda _peer, _action: None)
+        stage = Stage()
         if dials:
-            actions.carry_out(peer, Dial(1, (KnownAddress("/ip4/192.0.2.9/tcp/1/p2p/x", FoundBy.LAST_KNOWN),)))
-        actions.carry_out(peer, SendSignal(1, direct=True, relay=True, hidden=False))
+            known = KnownAddress("/ip4/192.0.2.9/tcp/1/p2p/x", FoundBy.LAST_KNOWN)
+            stage.actions.carry_out(stage.peer, Dial(1, (known,)))
+        stage.actions.carry_out(stage.peer, SendSignal(1, direct=True, relay=True, hidden=False))
         if after_s:
             await asyncio.sleep(after_s)
-        actions.carry_out(peer, EndAttempt(1))
+        stage.actions.carry_out(stage.peer, EndAttempt(1))
+        stage.peer.feed(PolicyChanged(Policy.HIDE_MY_IP))
         await asyncio.sleep(5)
-        assert (post.left, peer.meetings) == ([], {})
-        assert all(gathered.closed for gathered in actions.reach.gather.agents)
-        for task in tasks:
-            task.cancel()
+        assert stage.post.left == []
+        assert all(gathered.closed for gathered in stage.reach.gather.agents)
+        stage.end()
+
+    VirtualLoop().run(scenario())
+
+
+@MOMENTS
+def test_to_whoever_was_blocked_no_signal_leaves(after_s: float) -> None:
+    async def scenario() -> None:
+        stage = Stage()
+        stage.actions.carry_out(stage.peer, SendSignal(1, direct=False, relay=True, hidden=True))
+        if after_s:
+            await asyncio.sleep(after_s)
+        stage.peer.forget()
+        await asyncio.sleep(5)
+        assert stage.post.left == []
+        stage.end()
+
+    VirtualLoop().run(scenario())
+
+
+def test_a_no_is_said_though_its_attempt_ends_at_once() -> None:
+    """Without a kind of path in common there is nothing to do but to say so, which spares the other side ten seconds."""
+
+    async def scenario() -> None:
+        stage, offer = Stage(direct_allowed=False), AttemptId(b"o" * 16)
+        stage.peer.feed(OfferReceived(offer, PeerSide(NatKind.UNKNOWN, direct=True, relay=False)))
+        assert stage.peer.meetings == {}
+        await asyncio.sleep(5)
+        (answer,) = stage.post.left
+        assert (answer.kind, answer.attempt_id, answer.direct, answer.relay) == (SignalKind.ANSWER, offer, False, True)
+        assert (answer.candidates, answer.libp2p_addresses) == ((RELAY,), ())
+        stage.end()
 
     VirtualLoop().run(scenario())
 

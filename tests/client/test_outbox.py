@@ -12,7 +12,7 @@ from mepassa.client.courier import Courier, DepositCourier, OutboxItem, Outcome,
 from mepassa.client.inbox import Inbox
 from mepassa.client.link_identity import DbLinkIdentity
 from mepassa.client.messenger import Messenger
-from mepassa.client.outbox import FAILED_LOOK_PAUSE_S, FULL_DISK_PAUSE_S, Outbox
+from mepassa.client.outbox import FULL_DISK_PAUSE_S, TOO_LARGE_PAUSE_S, Outbox
 from mepassa.client.paths.service import PathService
 from mepassa.client.paths.signals import SignalBudget, SignalPost
 from mepassa.client.upkeep import Upkeep
@@ -156,7 +156,7 @@ def test_send_by_server_offers_a_waiting_row_again(pair: tuple[Phone, Phone]) ->
     play(ana, MoodyHome(), courier, story)
 
 
-def test_an_account_that_cannot_be_made_ready_is_tried_again_and_ends_nothing(
+def test_what_does_not_fit_holds_up_its_own_account_alone(
     pair: tuple[Phone, Phone], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ana, beto = pair
@@ -172,10 +172,10 @@ def test_an_account_that_cannot_be_made_ready_is_tried_again_and_ends_nothing(
     async def story(outbox: Outbox) -> None:
         ana.write(beto, "apesar de tudo")
         outbox.wake(beto.account)
-        await asyncio.sleep(FAILED_LOOK_PAUSE_S * 1.5)
+        await asyncio.sleep(TOO_LARGE_PAUSE_S * 1.5)
         assert courier.calls == []
         fails.clear()
-        await asyncio.sleep(FAILED_LOOK_PAUSE_S)
+        await asyncio.sleep(TOO_LARGE_PAUSE_S)
         assert len(courier.calls) == 1
 
     play(ana, MoodyHome(), courier, story)

@@ -209,23 +209,24 @@ def test_receipts_that_are_owed_survive_a_power_cut_and_end_with_a_block(pair: P
     )
 
 
-@pytest.mark.parametrize("ahead_days", [0, 3])
-def test_a_clock_that_was_ahead_holds_no_receipt_back(pair: Pair, ahead_days: int) -> None:
+@pytest.mark.parametrize("more", [0, 1])
+def test_a_clock_that_was_ahead_holds_no_receipt_back(pair: Pair, more: int) -> None:
     ana, beto = pair
     here = beto.now
-    beto.clock.jump_wall(ahead_days * 24 * 3600 * 1000)
+    beto.clock.jump_wall(3 * 24 * 3600 * 1000)
     ana.write(beto, "do futuro")
     for envelope in ana.post(beto):
         beto.take(envelope, STORED)
     beto.clock.jump_wall(here - beto.now)
-    ana.write(beto, "de agora")
+    for _ in range(more):
+        ana.write(beto, "de agora")
     for envelope in ana.post(beto):
         beto.take(envelope, STORED)
     beto.clock.advance(5)
     (row,) = beto.ready(ana)
     body = decode_content(row.content).body
     assert isinstance(body, Receipt)
-    assert len(body.entries) == 2
+    assert len(body.entries) == 1 + more
 
 
 def test_receipts_to_somebody_who_has_not_answered_fit_the_request_lane(ana: Phone, beto: Phone) -> None:

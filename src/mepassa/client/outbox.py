@@ -19,7 +19,14 @@ from mepassa.client.courier import (
     Sent,
     Stored,
 )
-from mepassa.model.errors import BusyError, DeviceListForkError, DiskFullError, MepassaError, TokenRefusedError
+from mepassa.model.errors import (
+    BusyError,
+    DeviceListForkError,
+    DiskFullError,
+    MepassaError,
+    TokenRefusedError,
+    TooLargeError,
+)
 from mepassa.model.ids import AccountId, Address
 from mepassa.ports.clock import Clock
 from mepassa.ports.db import BriefDb
@@ -53,8 +60,8 @@ FULL_DISK_PAUSE_S = 5.0
 """Nothing can be recorded while the disk is full; so nothing is sent either, and it is looked at again."""
 
 
-FAILED_LOOK_PAUSE_S = 60.0
-"""What could not be made ready for one account is tried again."""
+TOO_LARGE_PAUSE_S = 60.0
+"""Nothing should be, and if something is, it holds up its own account alone."""
 
 
 @dataclass(slots=True)
@@ -191,10 +198,9 @@ class Outbox:
                 log.warning("outbox.disk_full")
                 wait_s = FULL_DISK_PAUSE_S
                 continue
-            except MepassaError as error:
-                # One account's trouble, whatever it is: the others' messages go on.
-                log.warning("outbox.look_failed", extra={"error": error.code})
-                wait_s = FAILED_LOOK_PAUSE_S
+            except TooLargeError:
+                log.error("outbox.too_large", extra={"account": lane.account.short()})  # noqa: TRY400 - no user data
+                wait_s = TOO_LARGE_PAUSE_S
                 continue
             if look.copies is not None and look.copies != lane.account:
                 self.wake(look.copies)

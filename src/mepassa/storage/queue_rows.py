@@ -125,7 +125,8 @@ class OutboxRows(Rows):
 
     def _remember(self, row: OutboxRow) -> None:
         of_account = self._numbers().setdefault(row.to.account, {})
-        of_account[row.id] = row if row.id in of_account or len(of_account) < MAX_ROWS_REMEMBERED else None
+        known = of_account.get(row.id) is not None or len(of_account) < MAX_ROWS_REMEMBERED
+        of_account[row.id] = row if known else None
 
     def _numbers(self) -> dict[AccountId, dict[int, OutboxRow | None]]:
         numbers = self._remembered.outbox

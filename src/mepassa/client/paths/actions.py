@@ -101,11 +101,11 @@ class PathActions:
                     self.spawn(warm.end())
             case SendSignal():
                 meeting = peer.meeting(action.attempt, self.rng)
-                meeting.telling.add(self.spawn(self._offer(peer, meeting, action)))
+                peer.tells(meeting, self.spawn(self._offer(peer, meeting, action)), _allowed(action))
             case AnswerSignal():
                 meeting = peer.meeting(action.attempt, self.rng)
                 meeting.theirs = peer.offers.pop(action.offer, meeting.theirs)
-                meeting.telling.add(self.spawn(self._answer(peer, meeting, action)))
+                peer.tells(meeting, self.spawn(self._answer(peer, meeting, action)), _allowed(action))
             case StartIce():
                 meeting = peer.meeting(action.attempt, self.rng)
                 meeting.ice = self.spawn(self._ice(peer, meeting))
@@ -224,13 +224,13 @@ class PathActions:
             peer.warm.begin(allowed, self.reach.gather)
 
     async def _offer(self, peer: Peer, meeting: Meeting, action: SendSignal) -> None:
-        allowed = Allowed(action.direct, action.relay, action.hidden)
+        allowed = _allowed(action)
         agent = await self._agent(meeting, allowed)
         signal = self._our_signal(SignalKind.OFFER, meeting, meeting.id, agent, allowed)
         peer.feed(SignalAnswered(meeting.number, await self.signals.send(peer.address, signal)))
 
     async def _answer(self, peer: Peer, meeting: Meeting, action: AnswerSignal) -> None:
-        allowed = Allowed(action.direct, action.relay, action.hidden)
+        allowed = _allowed(action)
         agent = await self._agent(meeting, allowed)
         signal = self._our_signal(SignalKind.ANSWER, meeting, action.offer, agent, allowed)
         peer.feed(SignalAnswered(meeting.number, await self.signals.send(peer.address, signal)))
@@ -262,6 +262,10 @@ class PathActions:
             raise LinkLostError
         meeting.hand_over()
         await self.reach.connect(agent, ours=ours, theirs=theirs, peer=peer.address)
+
+
+def _allowed(action: SendSignal | AnswerSignal) -> Allowed:
+    return Allowed(action.direct, action.relay, action.hidden)
 
 
 def deposit_result(error: MepassaError) -> DepositResult:

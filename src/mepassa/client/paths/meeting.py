@@ -19,6 +19,10 @@ GRACE_S = 0.5
 once would close the path again."""
 
 
+TOLD_WITHIN_S = 2.0
+"""As long as gathering may take."""
+
+
 class LocalSide(Protocol):
     """What gathering found (`transports.ice.LocalCandidates`)."""
 
@@ -75,10 +79,12 @@ class Meeting:
     theirs: Signal | None = None
     ours: Signal | None = None
     telling: set[asyncio.Task[None]] = field(default_factory=set)
-    """Signals of ours that may not have left yet."""
+    """Signals of ours, on their way or gone."""
     dials: set[asyncio.Task[None]] = field(default_factory=set)
     ice: asyncio.Task[None] | None = None
     _gathering: asyncio.Task[Agent] | None = None
+    _closing: set[asyncio.Task[None]] = field(default_factory=set)
+    """Of agents that show too much by now."""
     _allowed: Allowed | None = None
     _told: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -102,18 +108,15 @@ class Meeting:
         if stale is not None and known is not None and known.shows_more_than(allowed):
             self._gathering = None
             self._told.clear()
-            self.begin(allowed, gather)
-            await _closed(stale)
+            self._closing.add(asyncio.ensure_future(_closed(stale)))
         self.begin(allowed, gather)
-        while True:
-            gathering = self._gathering
-            if gathering is None:
-                raise LinkLostError  # the meeting has ended
-            try:
-                return await asyncio.shield(gathering)
-            except asyncio.CancelledError:
-                if not gathering.cancelled() or self._gathering is gathering:
-                    raise
+        while (gathering := self._gathering) is not None:
+            await asyncio.wait({gathering})
+            if gathering.cancelled() and self._gathering is gathering:
+                break
+            if self._gathering in {gathering, None} and not gathering.cancelled():
+                return gathering.result()
+        raise LinkLostError  # the meeting has ended
 
     async def told_side(self, gather: Callable[[Allowed], Awaitable[Agent]]) -> tuple[Signal, Agent]:
         """Our newest signal and the agent behind it; waits for the first one, which may be on its way out."""
@@ -157,14 +160,11 @@ class Meeting:
         """The agent belongs to the link that it made: do not close it with the attempt."""
         self._gathering = None
 
-    def end(self) -> Awaitable[None]:
-        """Stop what has not made a path: what has not been told by now is not told. Paths that were made live on, also one
-        that opens at this very moment."""
-        for telling in self.telling:
-            telling.cancel()
-        return self._end()
-
-    async def _end(self) -> None:
+    async def end(self) -> None:
+        """Stop what has not made a path. Paths that were made live on, also one that opens at this very moment. A signal may
+        still leave: without it the other side would wait for ten seconds."""
+        if self.telling:
+            await asyncio.wait(self.telling, timeout=TOLD_WITHIN_S)
         running = {task for task in (*self.dials, self.ice) if task is not None and task is not asyncio.current_task()}
         if running:
             _, late = await asyncio.wait(running, timeout=GRACE_S)
@@ -172,6 +172,7 @@ class Meeting:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
         await self._drop_agent()
+        await asyncio.gather(*self._closing)
 
     async def _drop_agent(self) -> None:
         gathering, self._gathering = self._gathering, None

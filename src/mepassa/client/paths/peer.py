@@ -7,12 +7,22 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mepassa.client.courier import OutboxItem, Outcome, Report
-from mepassa.client.paths.meeting import Meeting
+from mepassa.client.paths.meeting import Allowed, Meeting
 from mepassa.model.ids import Address, AttemptId, EnvelopeId
+from mepassa.model.route import RouteKind
 from mepassa.model.signal import Signal
 from mepassa.ports.clock import Clock
 from mepassa.ports.rng import Rng
-from mepassa.routing import Action, ChatClosed, ChatOpened, EnvelopeDone, Event, RoutingMachine
+from mepassa.routing import (
+    Action,
+    ChatClosed,
+    ChatOpened,
+    EnvelopeDone,
+    Event,
+    PathsAllowed,
+    PolicyChanged,
+    RoutingMachine,
+)
 
 SHOWN_S = 120.0
 """A chat counts as open this long after a face last read it: no call says that a page was closed."""
@@ -64,6 +74,8 @@ class Peer:
     """Their offers that the machine has not decided on yet."""
     warm: Meeting | None = None
     """Gathered ahead, for the next attempt."""
+    _telling: dict[asyncio.Task[None], Allowed] = field(default_factory=dict)
+    """Signals of ours that may not have left yet, and what they show."""
     _timer: asyncio.TimerHandle | None = None
     _forgotten: bool = False
     _closing: asyncio.TimerHandle | None = None
@@ -74,7 +86,25 @@ class Peer:
             return
         log.debug("routing.event", extra={"peer": self.address.short(), "what": type(event).__name__})
         self.machine.receive(event, self.clock.monotonic())
+        if isinstance(event, PolicyChanged | PathsAllowed):
+            self._call_back_signals()
         self._turn()
+
+    def tells(self, meeting: Meeting, telling: asyncio.Task[None], shown: Allowed) -> None:
+        """That task sends a signal of that meeting which shows so much."""
+        meeting.telling.add(telling)
+        self._telling[telling] = shown
+        telling.add_done_callback(lambda _: self._telling.pop(telling, None))
+
+    def _call_back_signals(self) -> None:
+        """What shows more than is allowed now does not leave any more, whatever it is waiting for."""
+        accepts = self.machine.accepts
+        allowed = Allowed(
+            not self._forgotten and accepts(RouteKind.DIRECT), not self._forgotten and accepts(RouteKind.RELAYED)
+        )
+        for telling, shown in tuple(self._telling.items()):
+            if shown.shows_more_than(allowed):
+                telling.cancel()
 
     def brought(self, envelope: EnvelopeId) -> None:
         """Whoever has handed it in again while it was on its way waits no longer either."""
@@ -124,6 +154,7 @@ class Peer:
         """For good: no event does anything any more, what has not left stays, and whoever waits for an envelope's fate waits
         no longer."""
         self._forgotten = True
+        self._call_back_signals()
         self.stop()
         for pending in tuple(self.pending.values()):
             pending.told.set()

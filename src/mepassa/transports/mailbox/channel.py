@@ -1,6 +1,7 @@
 """Requests and answers over one stream of frames: many in flight, many records a frame, one flush a loop turn."""
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -71,19 +72,25 @@ class Channel(Generic[Out, In]):
         return records
 
     async def ask(self, make: Callable[[int], Out]) -> In:
-        """Send what `make` builds around a fresh request number; its answer. Raises `HomeUnreachableError`."""
+        """Send what `make` builds around a fresh request number; its answer. Raises `HomeUnreachableError`. Cancelled, it
+        does not leave any more, unless it has."""
         if self.closed:
             raise HomeUnreachableError
         self._next_request += 1
         number = self._next_request
         future: asyncio.Future[In] = asyncio.get_running_loop().create_future()
         self._answers[number] = future
-        self.send(make(number))
+        record = make(number)
+        self.send(record)
         try:
             async with asyncio.timeout(ANSWER_DEADLINE_S):
                 return await future
         except TimeoutError:
             raise HomeUnreachableError from None
+        except asyncio.CancelledError:
+            with contextlib.suppress(ValueError):
+                self._records.remove(record)
+            raise
         finally:
             self._answers.pop(number, None)
 
