@@ -5,6 +5,7 @@ import { ApiError, type ErrorBody, type NodeApi } from "../model/api";
 /** One request. Throws `ApiError`: the node's own, or "Unreachable" / "Unauthorized". */
 export async function request<T>(method: string, path: string, body?: unknown): Promise<T> {
   let response: Response;
+  let text: string;
   try {
     response = await fetch(path, {
       method,
@@ -13,11 +14,11 @@ export async function request<T>(method: string, path: string, body?: unknown): 
       keepalive: method !== "GET", // what is decided in the last moment of a page still leaves
       ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } }),
     });
+    text = await response.text(); // cut off: the node has ended meanwhile, and whether it did what was asked is not known
   } catch {
     throw new ApiError({ code: "Unreachable", message: "The node does not answer.", field: null });
   }
   if (response.status === 401) throw new ApiError({ code: "Unauthorized", message: "Not logged in.", field: null });
-  const text = await response.text().catch(() => "");
   if (response.ok) return (text ? JSON.parse(text) : undefined) as T;
   throw new ApiError(errorIn(text) ?? { code: "Unexpected", message: `HTTP ${response.status}`, field: null });
 }
