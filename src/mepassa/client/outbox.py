@@ -58,8 +58,6 @@ log = logging.getLogger("mepassa.outbox")
 
 FULL_DISK_PAUSE_S = 5.0
 """Nothing can be recorded while the disk is full; so nothing is sent either, and it is looked at again."""
-
-
 TOO_LARGE_PAUSE_S = 60.0
 """Nothing should be, and if something is, it holds up its own account alone."""
 

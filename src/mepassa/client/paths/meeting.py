@@ -17,8 +17,6 @@ PATH_SECRET_BYTES = 32
 GRACE_S = 0.5
 """An attempt ends when its first path opens, a moment before the call that opened it returns: to cancel that call at
 once would close the path again."""
-
-
 TOLD_WITHIN_S = 2.0
 """As long as gathering may take."""
 

@@ -87,7 +87,7 @@ class Peer:
         log.debug("routing.event", extra={"peer": self.address.short(), "what": type(event).__name__})
         self.machine.receive(event, self.clock.monotonic())
         if isinstance(event, PolicyChanged | PathsAllowed):
-            self._call_back_signals()
+            self._call_back_signals(self._allowed())
         self._turn()
 
     def tells(self, meeting: Meeting, telling: asyncio.Task[None], shown: Allowed) -> None:
@@ -96,12 +96,11 @@ class Peer:
         self._telling[telling] = shown
         telling.add_done_callback(lambda _: self._telling.pop(telling, None))
 
-    def _call_back_signals(self) -> None:
+    def _allowed(self) -> Allowed:
+        return Allowed(self.machine.accepts(RouteKind.DIRECT), self.machine.accepts(RouteKind.RELAYED))
+
+    def _call_back_signals(self, allowed: Allowed) -> None:
         """What shows more than is allowed now does not leave any more, whatever it is waiting for."""
-        accepts = self.machine.accepts
-        allowed = Allowed(
-            not self._forgotten and accepts(RouteKind.DIRECT), not self._forgotten and accepts(RouteKind.RELAYED)
-        )
         for telling, shown in tuple(self._telling.items()):
             if shown.shows_more_than(allowed):
                 telling.cancel()
@@ -154,7 +153,7 @@ class Peer:
         """For good: no event does anything any more, what has not left stays, and whoever waits for an envelope's fate waits
         no longer."""
         self._forgotten = True
-        self._call_back_signals()
+        self._call_back_signals(Allowed(direct=False, relay=False))
         self.stop()
         for pending in tuple(self.pending.values()):
             pending.told.set()
